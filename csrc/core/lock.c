@@ -1,0 +1,709 @@
+/* Everything that moves a lock is in this file.
+ *
+ * A command starts a round: one request of one kind to every node. Votes that carry another round's number are
+ * dropped. A round ends as soon as a majority granted, or no longer can, or its time is up; then it is judged
+ * once. Whatever an abandoned attempt may have left on a node is "owed": released on that node before anything
+ * else is asked of it. */
+#include "core/lock.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define POLL_MAX_MS 1000         /* a lost wake-up costs at most this */
+#define WAKE_GATHER_MS 3         /* from the first node's wake-up to the attempt, if no majority comes */
+#define BACK_OFF_FIRST_MS 8      /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
+#define BACK_OFF_MAX_MS 250
+#define OUTBID_RETRIES 4         /* at once, before it counts as contention */
+#define RENEWALS_PER_TTL 3
+#define RENEWAL_GRID 16          /* steps in a third of the ttl */
+#define RETRIES_PER_TTL 12       /* of a renewal that failed */
+#define RENEWAL_RETRY_MAX_MS 1000
+
+/* ---- counting ---- */
+
+static rlk_nodes pending(const struct rlk_lock *lock)
+{
+    return rlk_all_nodes(lock->quorum) & ~lock->answered;
+}
+
+static bool has_majority(const struct rlk_lock *lock, rlk_nodes nodes)
+{
+    return rlk_count(nodes) >= rlk_majority(lock->quorum);
+}
+
+static bool can_still_have_majority(const struct rlk_lock *lock, rlk_nodes nodes)
+{
+    return has_majority(lock, nodes | pending(lock));
+}
+
+static rlk_nodes nodes_that_said(const struct rlk_lock *lock, bool (*is)(enum rlk_reason))
+{
+    rlk_nodes nodes = 0;
+    for (int node = 0; node < lock->quorum->nodes; node++)
+        if (is(lock->tallies[node].reason))
+            nodes |= rlk_node_bit(node);
+    return nodes;
+}
+
+static bool is_outbid(enum rlk_reason reason)
+{
+    return reason == RLK_OUTBID;
+}
+
+/* ---- life ---- */
+
+void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_key key,
+                   struct rlk_tally *tallies)
+{
+    assert(quorum->nodes >= 1 && quorum->nodes <= RLK_NODES_MAX);
+    assert(key.len >= 1 && key.len <= RLK_KEY_MAX);
+    *lock = (struct rlk_lock){.quorum = quorum, .key = key, .tallies = tallies};
+    if (tallies)
+        memset(tallies, 0, sizeof *tallies * (size_t)quorum->nodes);
+}
+
+void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lock *owner)
+{
+    assert(owner->state == RLK_OWNED || owner->loss != RLK_NOT_LOST);
+    lock->terms = owner->terms;
+    lock->state = RLK_OWNED;
+    lock->outcome = RLK_ACQUIRED;
+    memcpy(lock->token, owner->token, sizeof lock->token);
+    lock->fence = owner->fence;
+    lock->deadline_ms = owner->deadline_ms;
+    lock->hold_until_ms = owner->hold_until_ms;
+    lock->renew_at_ms = owner->renew_at_ms;
+    lock->refresh_at_ms = owner->refresh_at_ms;
+    lock->holding = owner->holding;
+}
+
+/* ---- rounds ---- */
+
+static void start_round(struct rlk_lock *lock, enum rlk_request_kind kind, rlk_nodes nodes,
+                        int64_t now_ms)
+{
+    lock->kind = kind;
+    lock->round = (lock->round + 1) & ~RLK_ROUND_OWED;
+    lock->t0_ms = now_ms;
+    lock->round_until_ms = now_ms + lock->quorum->timeout_ms;
+    lock->unsent = nodes;
+    lock->sent = lock->granted = lock->refused = 0;
+    lock->taken = false;
+    lock->answered = rlk_all_nodes(lock->quorum) & ~nodes;
+    for (int node = 0; lock->tallies && node < lock->quorum->nodes; node++)
+        lock->tallies[node].reason = RLK_NO_ANSWER;
+}
+
+/* Nothing more is asked in this round; votes that are under way still count for the record. */
+static void end_round(struct rlk_lock *lock)
+{
+    lock->unsent = 0;
+    lock->asking = lock->renewing = false;
+}
+
+static void note_time_out(struct rlk_lock *lock)
+{
+    rlk_nodes late = pending(lock);
+    for (int node = 0; lock->tallies && node < lock->quorum->nodes; node++)
+        if (late & rlk_node_bit(node))
+            lock->tallies[node].reason = RLK_TIMED_OUT;
+    lock->answered |= late;
+}
+
+/* The token may stand on these nodes: it is to be released there before anything else is asked of them. */
+static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
+{
+    if (!lock->tallies)
+        return;
+    for (int node = 0; node < lock->quorum->nodes; node++)
+        if (nodes & rlk_node_bit(node))
+            memcpy(lock->tallies[node].owed_token, lock->token, sizeof lock->token);
+    lock->owed |= nodes;
+    lock->owed_until_ms = lock->t0_ms + lock->quorum->timeout_ms + lock->terms.ttl_ms;
+}
+
+static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
+{
+    end_round(lock);
+    lock->state = outcome == RLK_ACQUIRED || outcome == RLK_EXTENDED ? RLK_OWNED : RLK_IDLE;
+    lock->outcome = outcome;
+    if (lock->state == RLK_IDLE) {
+        lock->leaving |= lock->joined;
+        lock->joined = 0;
+    }
+}
+
+/* ---- acquire ---- */
+
+static int64_t next_ballot(struct rlk_quorum *quorum)
+{
+    int64_t ballot = quorum->highest_fence + 1;
+    if (ballot < quorum->wall_us)
+        ballot = quorum->wall_us;
+    quorum->highest_fence = ballot;
+    return ballot;
+}
+
+static void note_fence(struct rlk_lock *lock, int64_t fence)
+{
+    if (fence > lock->quorum->highest_fence)
+        lock->quorum->highest_fence = fence;
+}
+
+static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
+{
+    struct rlk_quorum *quorum = lock->quorum;
+    assert(quorum->token[0] && "the driver hands in a fresh token before every input");
+    memcpy(lock->token, quorum->token, sizeof lock->token);
+    quorum->token[0] = '\0';
+    lock->fence = next_ballot(quorum);
+    lock->holding = 0;
+    lock->woken = 0;
+    lock->state = RLK_ACQUIRING;
+    start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
+    lock->round_ttl_ms = lock->terms.ttl_ms;
+}
+
+static void start_another_attempt(struct rlk_lock *lock, int64_t now_ms)
+{
+    start_attempt(lock, now_ms);
+    if (lock->wait_until_ms > now_ms && lock->wait_until_ms < lock->round_until_ms)
+        lock->round_until_ms = lock->wait_until_ms;
+}
+
+void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
+{
+    assert(lock->state == RLK_IDLE || lock->state == RLK_OWNED);
+    assert(terms->ttl_ms >= 1 && terms->wait_ms >= 0);
+    assert(lock->tallies);
+    lock->terms = *terms;
+    lock->outcome = RLK_PENDING;
+    lock->loss = RLK_NOT_LOST;
+    lock->arrival_us = lock->quorum->wall_us;
+    lock->wait_until_ms = terms->wait_ms >= RLK_NEVER - now_ms ? RLK_NEVER : now_ms + terms->wait_ms;
+    lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
+    lock->tries = 0;
+    start_attempt(lock, now_ms);
+}
+
+/* Moments are rounded down to a common grid, so that renewals of many locks fall due together. */
+static void plan_renewal(struct rlk_lock *lock)
+{
+    int64_t third = lock->terms.ttl_ms / RENEWALS_PER_TTL;
+    int64_t grid = third / RENEWAL_GRID + 1;
+    int64_t due_ms = lock->t0_ms + third;
+    lock->renew_at_ms = due_ms - due_ms % grid;
+}
+
+static void own(struct rlk_lock *lock, int64_t deadline_ms)
+{
+    const struct rlk_terms *terms = &lock->terms;
+    lock->state = RLK_OWNED;
+    lock->outcome = RLK_ACQUIRED;
+    lock->deadline_ms = deadline_ms;
+    lock->hold_until_ms =
+        terms->max_hold_ms >= RLK_NEVER - lock->t0_ms ? RLK_NEVER : lock->t0_ms + terms->max_hold_ms;
+    plan_renewal(lock);
+    lock->refresh_at_ms = lock->t0_ms + terms->fence_ttl_s * 1000 / 4;
+}
+
+/* Until a majority of the nodes may be free by itself: the shortest lease of those that hold it, at most a second.
+ * Jitter keeps waiters that heard the same from coming together. */
+static int64_t poll_interval(struct rlk_lock *lock)
+{
+    int64_t interval = POLL_MAX_MS;
+    for (int node = 0; node < lock->quorum->nodes; node++) {
+        const struct rlk_tally *tally = &lock->tallies[node];
+        if (tally->reason == RLK_HELD && tally->ttl_ms >= 0 && tally->ttl_ms < interval)
+            interval = tally->ttl_ms;
+    }
+    if (interval == POLL_MAX_MS)
+        return interval - rlk_jitter(lock->quorum, POLL_MAX_MS / 5);
+    return interval + 1 + rlk_jitter(lock->quorum, interval / 10 + 2);
+}
+
+static int64_t back_off(struct rlk_lock *lock)
+{
+    int doublings = lock->tries < 5 ? lock->tries : 5;
+    int64_t ceiling = (int64_t)BACK_OFF_FIRST_MS << doublings;
+    lock->tries++;
+    return 1 + rlk_jitter(lock->quorum, ceiling < BACK_OFF_MAX_MS ? ceiling : BACK_OFF_MAX_MS);
+}
+
+static void wait_for(struct rlk_lock *lock, int64_t interval_ms, int64_t now_ms)
+{
+    lock->state = RLK_WAITING;
+    lock->poll_at_ms = now_ms + interval_ms;
+}
+
+/* By what the last attempt heard. */
+static void give_up(struct rlk_lock *lock)
+{
+    bool late = has_majority(lock, lock->granted);
+    if (late || !has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
+        finish(lock, RLK_UNAVAILABLE);
+    else
+        finish(lock, lock->terms.wait_ms == 0 ? RLK_LOCKED : RLK_TIMEOUT);
+}
+
+/* The nodes answered, and the lock is not mine. */
+static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
+{
+    lock->give_up_at_ms = RLK_NEVER;
+    if (now_ms >= lock->wait_until_ms)
+        give_up(lock);
+    else if (lock->woken)
+        start_another_attempt(lock, now_ms);
+    else if (lock->granted)
+        wait_for(lock, back_off(lock), now_ms);
+    else {
+        lock->tries = 0;
+        wait_for(lock, poll_interval(lock), now_ms);
+    }
+}
+
+static bool is_disconnected(enum rlk_reason reason)
+{
+    return reason == RLK_DISCONNECTED;
+}
+
+static void wait_for_nodes(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (now_ms >= lock->wait_until_ms || now_ms >= lock->give_up_at_ms)
+        give_up(lock);
+    else
+        wait_for(lock, back_off(lock), now_ms);
+}
+
+/* A higher bid, or a fresh connection for one that turned out to be dead, is worth another attempt at once. */
+static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
+{
+    rlk_nodes outbid = nodes_that_said(lock, is_outbid);
+    rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
+    rlk_nodes answered = nodes_that_said(lock, rlk_reason_is_answer);
+    owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+    end_round(lock);
+    bool bid_again = outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
+    bool dial_again = disconnected && lock->tries == 0 && now_ms < lock->give_up_at_ms;
+    if (bid_again || dial_again) {
+        lock->tries++;
+        start_another_attempt(lock, now_ms);
+    } else if (!has_majority(lock, answered) || has_majority(lock, lock->granted)) {
+        wait_for_nodes(lock, now_ms); /* unreachable; or granted too late, by nodes that are too slow */
+    } else {
+        wait_for_turn(lock, now_ms);
+    }
+}
+
+static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (has_majority(lock, lock->granted)) {
+        int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->terms.ttl_ms);
+        if (now_ms < deadline_ms)
+            own(lock, deadline_ms);
+        else
+            fail_attempt(lock, now_ms);
+    } else if (!can_still_have_majority(lock, lock->granted)) {
+        fail_attempt(lock, now_ms);
+    }
+}
+
+void rlk_lock_cancel(struct rlk_lock *lock, int64_t now_ms)
+{
+    (void)now_ms;
+    if (lock->state != RLK_ACQUIRING && lock->state != RLK_WAITING)
+        return;
+    if (lock->state == RLK_ACQUIRING)
+        owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+    finish(lock, RLK_TIMEOUT);
+}
+
+/* ---- extend ---- */
+
+static void lose(struct rlk_lock *lock, enum rlk_loss loss)
+{
+    lock->loss = loss;
+    finish(lock, RLK_LOST);
+}
+
+static void start_extension(struct rlk_lock *lock, int64_t ttl_ms, bool renewing, int64_t now_ms)
+{
+    start_round(lock, RLK_EXTEND, lock->holding, now_ms);
+    lock->round_ttl_ms = ttl_ms;
+    lock->asking = true;
+    lock->renewing = renewing;
+    lock->outcome = RLK_PENDING;
+}
+
+void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms)
+{
+    assert(lock->state == RLK_OWNED && ttl_ms >= 1);
+    if (now_ms >= lock->deadline_ms)
+        lose(lock, RLK_EXPIRED);
+    else
+        start_extension(lock, ttl_ms, false, now_ms);
+}
+
+static void end_extension(struct rlk_lock *lock, enum rlk_outcome outcome, int64_t now_ms)
+{
+    if (outcome == RLK_EXTENDED) {
+        plan_renewal(lock);
+        if (now_ms >= lock->refresh_at_ms)
+            lock->refresh_at_ms = now_ms + lock->terms.fence_ttl_s * 1000 / 4;
+    } else {
+        int64_t window = lock->terms.ttl_ms / RETRIES_PER_TTL;
+        window = window < RENEWAL_RETRY_MAX_MS ? window : RENEWAL_RETRY_MAX_MS;
+        lock->renew_at_ms = now_ms + 1 + rlk_jitter(lock->quorum, window);
+    }
+    end_round(lock);
+    lock->outcome = outcome;
+}
+
+/* A majority must have said yes before the deadline that held when it was asked. */
+static void judge_extension(struct rlk_lock *lock, int64_t now_ms)
+{
+    bool certainly_lost = rlk_count(lock->refused) > lock->quorum->nodes - rlk_majority(lock->quorum);
+    if (now_ms >= lock->deadline_ms) {
+        lose(lock, RLK_EXPIRED);
+    } else if (has_majority(lock, lock->granted)) {
+        rlk_lock_credit(lock, lock->t0_ms + rlk_validity_ms(lock->quorum, lock->round_ttl_ms));
+        end_extension(lock, RLK_EXTENDED, now_ms);
+    } else if (certainly_lost) {
+        lose(lock, lock->taken ? RLK_TAKEN : RLK_GONE);
+    } else if (!can_still_have_majority(lock, lock->granted)) {
+        end_extension(lock, RLK_UNAVAILABLE, now_ms);
+    }
+}
+
+void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms)
+{
+    if (deadline_ms > lock->deadline_ms)
+        lock->deadline_ms = deadline_ms;
+}
+
+static bool renewal_is_due(const struct rlk_lock *lock, int64_t now_ms)
+{
+    return lock->terms.renew && !lock->asking && now_ms >= lock->renew_at_ms &&
+           now_ms < lock->hold_until_ms;
+}
+
+/* ---- release, inspect ---- */
+
+void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms)
+{
+    assert(lock->state == RLK_OWNED || lock->state == RLK_IDLE);
+    lock->state = RLK_RELEASING;
+    lock->outcome = RLK_PENDING;
+    end_round(lock);
+    start_round(lock, RLK_RELEASE, lock->holding, now_ms);
+}
+
+static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
+{
+    if (has_majority(lock, lock->granted))
+        return RLK_RELEASED;
+    if (rlk_count(lock->refused) > lock->quorum->nodes - rlk_majority(lock->quorum))
+        return RLK_LOST;
+    return pending(lock) ? RLK_PENDING : RLK_UNAVAILABLE;
+}
+
+static void judge_release(struct rlk_lock *lock)
+{
+    enum rlk_outcome outcome = outcome_of_release(lock);
+    if (outcome == RLK_PENDING)
+        return;
+    if (outcome == RLK_LOST && lock->loss == RLK_NOT_LOST)
+        lock->loss = lock->taken ? RLK_TAKEN : RLK_GONE;
+    owe_release(lock, lock->holding & ~lock->granted & ~lock->refused & ~(lock->sent & pending(lock)));
+    finish(lock, outcome);
+}
+
+void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms)
+{
+    assert(lock->state == RLK_IDLE && lock->tallies);
+    lock->state = RLK_INSPECTING;
+    lock->outcome = RLK_PENDING;
+    start_round(lock, RLK_INSPECT, rlk_all_nodes(lock->quorum), now_ms);
+}
+
+/* ---- votes, wake-ups, time ---- */
+
+static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    lock->answered |= bit;
+    lock->unsent &= ~bit;
+    if (vote->reason == RLK_GRANTED)
+        lock->granted |= bit;
+    if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
+        lock->refused |= bit;
+    lock->taken |= vote->reason == RLK_ANOTHERS;
+    if (!lock->tallies)
+        return;
+    struct rlk_tally *tally = &lock->tallies[node];
+    size_t len = vote->text_len < sizeof tally->text ? vote->text_len : sizeof tally->text - 1;
+    if (len > 0)
+        memcpy(tally->text, vote->text, len);
+    tally->text[len] = '\0';
+    tally->reason = vote->reason;
+    tally->ttl_ms = vote->ttl_ms;
+    tally->fence = vote->fence;
+    tally->waiters = vote->waiters;
+}
+
+/* On granting, the node took the waiter off its queue. A refusal that comes after the majority's grant leaves the
+ * owner on that node's queue, where it has no business. */
+static void note_queue(struct rlk_lock *lock, int node, enum rlk_reason reason)
+{
+    rlk_nodes bit = rlk_node_bit(node) & lock->joined;
+    if (reason == RLK_GRANTED)
+        lock->joined &= ~bit;
+    else if (lock->state == RLK_OWNED && reason == RLK_HELD) {
+        lock->joined &= ~bit;
+        lock->leaving |= bit;
+    }
+}
+
+static void send_again(struct rlk_lock *lock, int node)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    lock->sent &= ~bit;
+    if (pending(lock) & bit)
+        lock->unsent |= bit;
+}
+
+static void judge(struct rlk_lock *lock, int64_t now_ms)
+{
+    switch (lock->state) {
+    case RLK_ACQUIRING:
+        judge_attempt(lock, now_ms);
+        break;
+    case RLK_OWNED:
+        if (lock->asking)
+            judge_extension(lock, now_ms);
+        break;
+    case RLK_RELEASING:
+        judge_release(lock);
+        break;
+    case RLK_INSPECTING:
+        if (!pending(lock))
+            finish(lock, RLK_INSPECTED);
+        break;
+    case RLK_IDLE:
+    case RLK_WAITING:
+        break;
+    }
+}
+
+static void vote_on_owed(struct rlk_lock *lock, int node, enum rlk_reason reason, int64_t now_ms)
+{
+    bool undelivered = reason == RLK_NOSCRIPT || reason == RLK_DISCONNECTED || reason == RLK_LOADING ||
+                       reason == RLK_BUSY || reason == RLK_STALLED;
+    if (undelivered && now_ms < lock->owed_until_ms)
+        lock->owed |= rlk_node_bit(node);
+}
+
+void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
+                   int64_t now_ms)
+{
+    assert(node >= 0 && node < lock->quorum->nodes);
+    note_fence(lock, vote->fence);
+    if (round & RLK_ROUND_OWED) {
+        vote_on_owed(lock, node, vote->reason, now_ms);
+        return;
+    }
+    if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
+        return;
+    if (vote->reason == RLK_NOSCRIPT) {
+        send_again(lock, node);
+        return;
+    }
+    if (lock->kind == RLK_ACQUIRE)
+        note_queue(lock, node, vote->reason);
+    record(lock, node, vote);
+    judge(lock, now_ms);
+}
+
+/* The claim that came with a wake-up is used up by the node's own grant, which is here or on its way. */
+static bool wake_is_used_up(const struct rlk_lock *lock, int node)
+{
+    return lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE &&
+           ((lock->granted | pending(lock)) & rlk_node_bit(node));
+}
+
+void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_ms)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    note_fence(lock, fence);
+    if (wake_is_used_up(lock, node))
+        return;
+    if (lock->state != RLK_WAITING && lock->state != RLK_ACQUIRING) {
+        lock->joined &= ~bit;
+        lock->leaving |= bit; /* too late: the wake-up is passed on */
+        return;
+    }
+    lock->woken |= bit;
+    if (lock->state != RLK_WAITING)
+        return;
+    if (has_majority(lock, lock->woken))
+        start_another_attempt(lock, now_ms);
+    else if (lock->poll_at_ms > now_ms + WAKE_GATHER_MS)
+        lock->poll_at_ms = now_ms + WAKE_GATHER_MS;
+}
+
+void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms)
+{
+    rlk_nodes ready = lock->quorum->inbox_ready;
+    if (lock->state != RLK_WAITING || has_majority(lock, lock->joined) || !has_majority(lock, ready))
+        return;
+    if (ready == rlk_all_nodes(lock->quorum))
+        start_another_attempt(lock, now_ms);
+    else if (lock->poll_at_ms > now_ms + WAKE_GATHER_MS)
+        lock->poll_at_ms = now_ms + WAKE_GATHER_MS;
+}
+
+static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (now_ms >= lock->deadline_ms) {
+        lose(lock, RLK_EXPIRED);
+    } else if (lock->asking && now_ms >= lock->round_until_ms) {
+        note_time_out(lock);
+        judge_extension(lock, now_ms);
+    } else if (renewal_is_due(lock, now_ms)) {
+        start_extension(lock, lock->terms.ttl_ms, true, now_ms);
+    }
+}
+
+void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (lock->owed && now_ms >= lock->owed_until_ms)
+        lock->owed = 0; /* died with its ttl */
+    switch (lock->state) {
+    case RLK_ACQUIRING:
+    case RLK_RELEASING:
+    case RLK_INSPECTING:
+        if (now_ms >= lock->round_until_ms) {
+            note_time_out(lock);
+            judge(lock, now_ms);
+        }
+        break;
+    case RLK_WAITING:
+        if (now_ms >= lock->wait_until_ms)
+            give_up(lock);
+        else if (now_ms >= lock->poll_at_ms)
+            start_another_attempt(lock, now_ms);
+        break;
+    case RLK_OWNED:
+        time_while_owned(lock, now_ms);
+        break;
+    case RLK_IDLE:
+        break;
+    }
+}
+
+/* ---- outputs ---- */
+
+rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
+{
+    return lock->unsent | lock->owed | lock->leaving;
+}
+
+static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request)
+{
+    snprintf(request->waiter, sizeof request->waiter, "%s/%" PRIu64, lock->quorum->inbox, lock->id);
+}
+
+static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *request)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    request->kind = RLK_RELEASE;
+    request->token = "";
+    if (lock->owed & bit) {
+        request->token = lock->tallies[node].owed_token;
+        lock->owed &= ~bit;
+    }
+    if (lock->leaving & bit) {
+        name_waiter(lock, request);
+        lock->leaving &= ~bit;
+    }
+    request->round = lock->round | RLK_ROUND_OWED;
+}
+
+static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *request)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    request->kind = lock->kind;
+    request->round = lock->round;
+    request->token = lock->token;
+    request->ttl_ms = lock->round_ttl_ms;
+    request->fence = lock->fence;
+    request->fence_ttl_s = lock->terms.fence_ttl_s;
+    request->arrival_us = lock->arrival_us;
+    request->fair = lock->terms.fair;
+    request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;
+    bool joins = lock->kind == RLK_ACQUIRE && lock->terms.wait_ms > 0 && (lock->quorum->inbox_ready & bit);
+    if (joins)
+        lock->joined |= bit;
+    if (joins || (lock->kind == RLK_RELEASE && (lock->joined & bit)))
+        name_waiter(lock, request);
+    if (lock->kind == RLK_RELEASE)
+        lock->joined &= ~bit;
+    if (lock->kind == RLK_ACQUIRE)
+        lock->holding |= bit;
+    lock->unsent &= ~bit;
+    lock->sent |= bit;
+}
+
+bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *request)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    if (!(rlk_lock_wants(lock) & bit))
+        return false;
+    *request = (struct rlk_request){.key = lock->key, .token = lock->token};
+    if ((lock->owed | lock->leaving) & bit)
+        ask_to_release(lock, node, request);
+    else
+        ask_round(lock, node, request);
+    return true;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t rlk_lock_next_time(const struct rlk_lock *lock)
+{
+    int64_t owed_until_ms = lock->owed ? lock->owed_until_ms : RLK_NEVER;
+    switch (lock->state) {
+    case RLK_ACQUIRING:
+    case RLK_RELEASING:
+    case RLK_INSPECTING:
+        return earlier(lock->round_until_ms, owed_until_ms);
+    case RLK_WAITING:
+        return earlier(earlier(lock->poll_at_ms, lock->wait_until_ms), owed_until_ms);
+    case RLK_OWNED:
+        if (lock->asking)
+            return earlier(lock->round_until_ms, lock->deadline_ms);
+        if (lock->terms.renew && lock->renew_at_ms < lock->hold_until_ms)
+            return earlier(lock->renew_at_ms, lock->deadline_ms);
+        return lock->deadline_ms;
+    case RLK_IDLE:
+        break;
+    }
+    return owed_until_ms;
+}
+
+bool rlk_lock_wants_inbox(const struct rlk_lock *lock)
+{
+    return lock->state == RLK_WAITING && lock->terms.wait_ms > 0 && lock->give_up_at_ms == RLK_NEVER;
+}
+
+int64_t rlk_lock_remaining(const struct rlk_lock *lock, int64_t now_ms)
+{
+    if (lock->state != RLK_OWNED || now_ms >= lock->deadline_ms)
+        return 0;
+    return lock->deadline_ms - now_ms;
+}

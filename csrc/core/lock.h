@@ -1,0 +1,175 @@
+/* A lock: the state machine of one owner, over one node or a quorum.
+ *
+ * Inputs go in (a command, a vote, a wake-up, the time); requests, the next moment of interest and the outcome
+ * are pulled out. It calls nothing back, and is told the time. All times are milliseconds of one clock that
+ * also counts suspend. Before every input the driver tops up the quorum (token, wall clock).
+ *
+ *     rlk_lock_acquire(lock, &terms, now);
+ *     while (lock->outcome == RLK_PENDING) {
+ *         for each node in rlk_lock_wants(lock): rlk_lock_next_request(lock, node, &request), and send it
+ *         wait for a reply, or until rlk_lock_next_time(lock)
+ *         rlk_lock_vote(...) or rlk_lock_time(...)
+ *     }
+ */
+#ifndef RLK_LOCK_H
+#define RLK_LOCK_H
+
+#include "core/quorum.h"
+#include "core/request.h"
+#include "core/vote.h"
+
+/* Set in the round of a release that takes back an attempt of the past. */
+#define RLK_ROUND_OWED UINT32_C(0x80000000)
+
+enum rlk_state {
+    RLK_IDLE,
+    RLK_ACQUIRING, /* an attempt is on its way */
+    RLK_WAITING,   /* for a wake-up, or for poll_at_ms */
+    RLK_OWNED,     /* and perhaps being extended */
+    RLK_RELEASING,
+    RLK_INSPECTING,
+};
+
+enum rlk_outcome {
+    RLK_PENDING,
+    RLK_ACQUIRED,
+    RLK_EXTENDED,
+    RLK_RELEASED,
+    RLK_INSPECTED,
+    RLK_LOCKED,      /* held by another, and no wait was asked */
+    RLK_TIMEOUT,     /* waited in vain */
+    RLK_UNAVAILABLE, /* no majority could be asked */
+    RLK_LOST,        /* no longer mine: see loss */
+};
+
+enum rlk_loss {
+    RLK_NOT_LOST,
+    RLK_EXPIRED, /* the lease ran out */
+    RLK_TAKEN,   /* too many nodes say: another's */
+    RLK_GONE,    /* too many nodes say: absent */
+};
+
+struct rlk_terms {
+    int64_t ttl_ms;        /* lease; at least 1 */
+    int64_t wait_ms;       /* 0: try once; RLK_NEVER: for ever */
+    int64_t max_hold_ms;   /* the watchdog stops so long after the grant; RLK_NEVER: never */
+    int64_t fence_ttl_s;   /* how long a node remembers a ballot */
+    bool renew;            /* every third of the ttl */
+    bool fair;             /* come behind whoever waits already */
+};
+
+/* What one node said last; kept only for locks that have tallies. */
+struct rlk_tally {
+    enum rlk_reason reason;
+    int64_t ttl_ms;
+    int64_t fence;
+    int64_t waiters;
+    char text[96];                  /* the error's text or the holder's token, cut short */
+    char owed_token[RLK_TOKEN_SIZE]; /* of an attempt that is still to be released on this node */
+};
+
+struct rlk_lock {
+    struct rlk_quorum *quorum;
+    struct rlk_tally *tallies; /* one per node, or NULL: no reasons kept, nothing owed */
+    struct rlk_key key;        /* borrowed */
+    uint64_t id;               /* the waiter's number within its inbox */
+    struct rlk_terms terms;
+
+    enum rlk_state state;
+    enum rlk_outcome outcome;
+    enum rlk_loss loss;
+
+    /* the lease */
+    char token[RLK_TOKEN_SIZE];
+    int64_t fence;
+    int64_t deadline_ms;   /* not mine from here on */
+    int64_t hold_until_ms; /* the watchdog's end */
+    int64_t renew_at_ms;
+    int64_t refresh_at_ms; /* from here on an extension also refreshes the fence */
+
+    /* the round of requests that is under way */
+    enum rlk_request_kind kind;
+    bool asking;    /* an extension is under way while the lock is owned */
+    bool renewing;  /* and it is the watchdog's */
+    uint32_t round;
+    int64_t round_ttl_ms;
+    int64_t t0_ms;
+    int64_t round_until_ms;
+    rlk_nodes unsent;   /* still to be asked */
+    rlk_nodes sent;     /* asked */
+    rlk_nodes answered; /* or known not to answer */
+    rlk_nodes granted;
+    rlk_nodes refused; /* an extension or release: not mine */
+    bool taken;        /* and on some node it is another's */
+    rlk_nodes holding; /* nodes that were asked to grant the token, and so may hold it */
+
+    /* waiting */
+    int64_t arrival_us;
+    int64_t wait_until_ms;
+    int64_t poll_at_ms;
+    int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
+    int tries;             /* in a row that failed by contention */
+    rlk_nodes woken;
+    rlk_nodes joined;  /* nodes on whose queue it may stand */
+    rlk_nodes leaving; /* nodes to be told that it left */
+    rlk_nodes owed;    /* nodes on which an earlier attempt is to be released */
+    int64_t owed_until_ms;
+};
+
+/* ---- life ---- */
+
+/* An idle lock. The key and the tallies must outlive it; tallies hold one entry per node, or are NULL. */
+void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_key key,
+                   struct rlk_tally *tallies);
+
+/* Takes over the lease that another machine of the same quorum's nodes acquired. */
+void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lock *owner);
+
+/* ---- inputs ---- */
+
+void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms);
+
+/* To now + ttl. Extends only what is owned; an expired lease is lost. */
+void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms);
+
+/* Also what is lost or expired is released: somebody else's token is never touched. */
+void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms);
+
+void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms);
+
+/* Gives up an acquire: what it may have been granted is released, and it leaves the queue. */
+void rlk_lock_cancel(struct rlk_lock *lock, int64_t now_ms);
+
+void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
+                   int64_t now_ms);
+
+/* A node says that this waiter is next. */
+void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_ms);
+
+/* More of the quorum's inbox_ready is set. */
+void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms);
+
+/* At rlk_lock_next_time() or any other moment. */
+void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms);
+
+/* Another machine extended the same lease (user's and watchdog's): it lasts until the later deadline. */
+void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms);
+
+/* ---- outputs ---- */
+
+/* Nodes for which rlk_lock_next_request() has something. */
+rlk_nodes rlk_lock_wants(const struct rlk_lock *lock);
+
+/* Takes the next request to the node. False if there is none. */
+bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *request);
+
+/* When rlk_lock_time() has something to do; RLK_NEVER if nothing. */
+int64_t rlk_lock_next_time(const struct rlk_lock *lock);
+
+/* It waits, or is about to: subscribe to the inbox on every node. */
+bool rlk_lock_wants_inbox(const struct rlk_lock *lock);
+
+/* Milliseconds that are left of the lease; 0 if it is not owned. */
+int64_t rlk_lock_remaining(const struct rlk_lock *lock, int64_t now_ms);
+
+#endif

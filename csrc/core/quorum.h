@@ -1,0 +1,54 @@
+/* What all locks of one loop share: the set of nodes, and what the driver hands in from the world. */
+#ifndef RLK_QUORUM_H
+#define RLK_QUORUM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/request.h"
+
+typedef uint32_t rlk_nodes; /* a set of nodes, one bit each */
+
+struct rlk_quorum {
+    int nodes;           /* 1 to RLK_NODES_MAX */
+    double drift_factor; /* share of a lease by which clocks may run apart; 0 to below 1 */
+    int64_t timeout_ms;  /* how long an attempt waits for its nodes */
+    char inbox[RLK_INBOX_SIZE];  /* the channel on which this loop hears wake-ups */
+    rlk_nodes inbox_ready;       /* nodes that confirmed the subscription */
+
+    /* Topped up by the driver before every input to a lock; used up by the lock. */
+    char token[RLK_TOKEN_SIZE]; /* "" once used */
+    int64_t wall_us;            /* wall clock: what ballots start from; never decides validity */
+    uint64_t random;            /* state of the jitter's generator; any seed but 0 */
+
+    int64_t highest_fence; /* seen or proposed so far */
+};
+
+static inline int rlk_count(rlk_nodes nodes)
+{
+    return __builtin_popcount(nodes);
+}
+
+static inline rlk_nodes rlk_node_bit(int node)
+{
+    return (rlk_nodes)1 << node;
+}
+
+static inline rlk_nodes rlk_all_nodes(const struct rlk_quorum *quorum)
+{
+    return (rlk_nodes)(((uint64_t)1 << quorum->nodes) - 1);
+}
+
+static inline int rlk_majority(const struct rlk_quorum *quorum)
+{
+    return quorum->nodes / 2 + 1;
+}
+
+/* How long a lease that was asked for at t0 is certainly mine:
+ * ttl - (ttl * drift_factor + 2 ms), by "Distributed Locks with Redis", redis.io; rounded down. */
+int64_t rlk_validity_ms(const struct rlk_quorum *quorum, int64_t ttl_ms);
+
+/* A number from 0 to below bound; 0 for a bound below 1, from the quorum's generator. */
+int64_t rlk_jitter(struct rlk_quorum *quorum, int64_t bound);
+
+#endif

@@ -1,0 +1,17 @@
+/* The scripts as the build embedded them (scripts/embed.sh). */
+#include "core/scripts.h"
+
+#define RLK_SCRIPT(name, sha1, text) \
+    static const struct rlk_script script_##name = {sha1, text, sizeof(text) - 1};
+#include "scripts_text.h"
+#undef RLK_SCRIPT
+
+const struct rlk_script *rlk_script(enum rlk_request_kind kind)
+{
+    static const struct rlk_script *const scripts[RLK_REQUEST_KINDS] = {
+        [RLK_ACQUIRE] = &script_acquire,         [RLK_EXTEND] = &script_extend,
+        [RLK_EXTEND_MANY] = &script_extend_many, [RLK_RELEASE] = &script_release,
+        [RLK_INSPECT] = &script_inspect,
+    };
+    return scripts[kind];
+}

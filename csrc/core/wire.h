@@ -1,0 +1,37 @@
+/* Requests to RESP bytes, replies to votes. hiredis formats and parses; the meaning is here. */
+#ifndef RLK_WIRE_H
+#define RLK_WIRE_H
+
+#include <hiredis/hiredis.h>
+
+#include "core/buffer.h"
+#include "core/request.h"
+#include "core/vote.h"
+
+/* The largest number that Redis scripts (doubles) and every Lua hold exactly, less room to bid above it. */
+#define RLK_FENCE_MAX ((INT64_C(1) << 53) - (INT64_C(1) << 32))
+
+/* Appends a plain command. False if there is no memory. */
+bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths);
+
+/* Appends the request; by its script's text if by_text, else by its SHA1.
+ * For RLK_EXTEND_MANY there are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. */
+bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
+                      const struct rlk_request *requests, size_t count, bool by_text);
+
+/* What the reply says of the index-th of the requests that it answers. The text points into the reply. */
+struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *reply, size_t count,
+                              size_t index);
+
+/* A wake-up as scripts/wake.lua writes it: "waiter fence key". False if it is anything else. */
+struct rlk_wake {
+    uint64_t waiter;
+    int64_t fence;
+    struct rlk_key key; /* points into the message */
+};
+bool rlk_wire_wake(const char *message, size_t len, struct rlk_wake *wake);
+
+/* Decimal digits alone, up to RLK_FENCE_MAX. */
+bool rlk_wire_number(const char *text, size_t len, int64_t *number);
+
+#endif

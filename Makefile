@@ -1,0 +1,219 @@
+# The C core, its Lua binding, and everything that checks them. `make help` lists the targets.
+#
+# LUA       lua5.4 (default) or luajit; lua5.1, lua5.2 and lua5.3 build too
+# SANITIZE  address, thread, undefined or several, with commas: builds beside the plain build
+# WERROR=1  warnings are errors
+# V=1       shows the commands
+
+LUA ?= lua5.4
+ifeq ($(strip $(LUA)),)
+override LUA := lua5.4
+endif
+LUA_NAME := $(notdir $(LUA))
+
+comma := ,
+BUILD := build/$(LUA_NAME)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+GENERATED := build/generated
+Q := $(if $(V),,@)
+MAKEFLAGS += --no-print-directory
+
+# --- Flags. CFLAGS, LIBFLAG and the *_INCDIR and *_LIBDIR belong to the caller (LuaRocks sets them all).
+
+CFLAGS ?= -O2 -g
+LIBFLAG ?= -shared
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes $(if $(WERROR),-Werror)
+SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+package = $(shell pkg-config $(1) 2>/dev/null)
+# A library where the dynamic linker would not look is remembered by its folder.
+folder = $(addprefix -L,$(1)) $(addprefix -Wl$(comma)-rpath$(comma),$(filter-out /usr/lib% /lib%,$(1)))
+
+LUA_FLAGS := $(if $(LUA_INCDIR),-isystem $(LUA_INCDIR),$(patsubst -I%,-isystem %,$(call package,--cflags $(LUA_NAME))))
+HIREDIS_FLAGS := $(if $(HIREDIS_INCDIR),-I$(HIREDIS_INCDIR),$(call package,--cflags hiredis))
+OPENSSL_FLAGS := $(if $(OPENSSL_INCDIR),-I$(OPENSSL_INCDIR),$(call package,--cflags openssl))
+HIREDIS_LIBS := $(if $(HIREDIS_LIBDIR),$(call folder,$(HIREDIS_LIBDIR)),$(call package,--libs-only-L hiredis)) -lhiredis
+OPENSSL_LIBS := $(if $(OPENSSL_LIBDIR),$(call folder,$(OPENSSL_LIBDIR)),$(call package,--libs-only-L openssl)) -lssl -lcrypto
+
+COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZER) \
+    -Icsrc -I$(GENERATED) $(LUA_FLAGS) $(HIREDIS_FLAGS) $(OPENSSL_FLAGS) $(CPPFLAGS) $(CFLAGS)
+LINK_MODULE = $(CC) $(LIBFLAG) -pthread $(SANITIZER) $(CFLAGS) $(LDFLAGS)
+LIBS = $(HIREDIS_LIBS) $(OPENSSL_LIBS) $(LDLIBS)
+
+# --- What there is, and what is made of it.
+
+CORE_OBJECTS := $(patsubst csrc/%.c,$(BUILD)/obj/%.o,$(wildcard csrc/core/*.c))
+OBJECTS := $(CORE_OBJECTS) $(patsubst csrc/%.c,$(BUILD)/obj/%.o,$(wildcard csrc/io/*.c csrc/lua/*.c))
+MODULE := $(BUILD)/redlock/core.so
+MACHINE := $(if $(wildcard spec/machine.c),$(BUILD)/machine.so)
+FLOOR := build/bench/floor
+SCRIPTS := csrc/core/scripts
+SCRIPTS_TEXT := $(GENERATED)/scripts_text.h
+
+C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] bench/*.[ch])
+LUA_FILES = $(shell find lua -name '*.lua')
+LUA_FOLDERS := $(wildcard lua spec examples bench bin $(SCRIPTS))
+
+.PHONY: build specs everything help test lint format bench demo asan tsan valgrind docs env \
+    rock check-rock install clean FORCE
+.DELETE_ON_ERROR:
+
+build: $(MODULE) ## the module, build/$(LUA)/redlock/core.so
+
+everything: $(MODULE) $(MACHINE) $(if $(wildcard bench/floor.c),$(FLOOR))
+
+# A stamp is as old as the command it holds: what was built by another command is built again.
+stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+    printf '%s\n' '$(subst ','\'',$(1))' >$@
+
+$(BUILD)/compile: FORCE
+	$(call stamp,$(COMPILE))
+	@test -n '$(LUA_FLAGS)' || echo 'make: no headers of $(LUA_NAME) known to pkg-config;' \
+	    'install its -dev package, or set LUA_INCDIR' >&2
+
+$(BUILD)/link: FORCE
+	$(call stamp,$(LINK_MODULE) $(OBJECTS) $(LIBS))
+
+$(SCRIPTS_TEXT): $(SCRIPTS)/embed.sh $(wildcard $(SCRIPTS)/*.lua)
+	@mkdir -p $(@D)
+	$(Q)sh $(SCRIPTS)/embed.sh $(SCRIPTS) >$@.$$$$ && mv $@.$$$$ $@
+
+$(BUILD)/obj/%.o: csrc/%.c $(BUILD)/compile | $(SCRIPTS_TEXT)
+	@mkdir -p $(@D); echo '  CC  $@'
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/spec/%.o: spec/%.c $(BUILD)/compile | $(SCRIPTS_TEXT)
+	@mkdir -p $(@D); echo '  CC  $@'
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(MODULE): $(OBJECTS) $(BUILD)/link
+	@mkdir -p $(@D); echo '  LD  $@'
+	$(Q)$(LINK_MODULE) -o $@ $(OBJECTS) $(LIBS)
+
+# The core's state machine, bare, for the specs.
+$(BUILD)/machine.so: $(BUILD)/obj/spec/machine.o $(CORE_OBJECTS) $(BUILD)/link
+	@echo '  LD  $@'
+	$(Q)$(LINK_MODULE) -o $@ $(BUILD)/obj/spec/machine.o $(CORE_OBJECTS) $(LIBS)
+
+# What bare hiredis does with the same commands: the benchmark's yardstick.
+$(FLOOR): bench/floor.c $(BUILD)/compile
+	@mkdir -p $(@D); echo '  CC  $@'
+	$(Q)$(COMPILE) $(LDFLAGS) -o $@ $< $(LIBS)
+
+-include $(OBJECTS:.o=.d) $(BUILD)/obj/spec/machine.d
+
+help: ## this list
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$NF }' Makefile
+	@echo 'LUA=lua5.4 or luajit, SPEC=spec/NAME_spec.lua, V=1 shows the commands.'
+
+# --- Running what was built, in the checkout.
+
+SPEC ?= spec
+BUSTED ?= /usr/bin/busted
+BUSTED_FLAGS ?= -o gtest
+# Unless one is named, both that are first-class.
+LUAS := $(if $(filter command line,$(origin LUA)),$(LUA),lua5.4 luajit)
+
+# LUA_PATH_5_4 would hide LUA_PATH from Lua 5.4.
+VARIABLES = LUA_PATH='lua/?.lua;lua/?/init.lua;spec/?.lua;examples/?.lua;;' \
+    LUA_CPATH='$(BUILD)/?.so;;' LUA='$(LUA)' REDLOCK_BUILD='$(BUILD)'
+unexport LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4
+
+env: ## prints the shell's exports under which $(LUA) finds this build
+	@printf 'export %s\n' $(foreach v,$(VARIABLES),"$(v)"); echo 'unset LUA_PATH_5_4 LUA_CPATH_5_4'
+
+# A sanitizer's runtime has to be in the process before Lua loads the module. LD_PRELOAD would put it into
+# every shell and server that a spec starts as well (some crash), so an interpreter of the same name that
+# preloads it stands first in PATH. Reports go to files: one from a child process would be lost otherwise.
+REPORT := $(BUILD)/report
+RUNTIME := $(if $(findstring address,$(SANITIZE)),libasan.so,$(if $(findstring thread,$(SANITIZE)),libtsan.so))
+WRAPPER := $(if $(RUNTIME),$(BUILD)/bin/$(LUA_NAME))
+SANITIZER_VARIABLES = $(if $(SANITIZE),PATH='$(CURDIR)/$(BUILD)/bin':"$$PATH" \
+    ASAN_OPTIONS=detect_leaks=0:log_path='$(CURDIR)/$(REPORT)' \
+    UBSAN_OPTIONS=print_stacktrace=1:log_path='$(CURDIR)/$(REPORT)' \
+    TSAN_OPTIONS=die_after_fork=0:log_path='$(CURDIR)/$(REPORT)')
+
+# The thread sanitizer's shadow memory does not fit every address layout: setarch -R fixes it.
+$(BUILD)/bin/$(LUA_NAME): FORCE
+	@mkdir -p $(@D); { echo '#!/bin/sh'; echo exec $(if $(findstring thread,$(SANITIZE)),setarch -R) \
+	    $(firstword $(wildcard /lib64/ld-linux-*.so.* /lib/ld-linux-*.so.*)) \
+	    --preload "$$($(CC) -print-file-name=$(RUNTIME))" --argv0 $(LUA_NAME) \
+	    "$$(PATH=$${PATH#*/$(@D):} command -v $(LUA))" '"$$@"'; } >$@ && chmod +x $@
+
+specs: $(MODULE) $(MACHINE) $(WRAPPER)
+	@echo "=== specs under $(LUA)$(if $(SANITIZE), ($(SANITIZE) sanitizer))"
+	@rm -f $(REPORT).*
+	@$(VARIABLES) $(SANITIZER_VARIABLES) $(UNDER) $(if $(WRAPPER),$(LUA_NAME),$(LUA)) $(BUSTED) $(BUSTED_FLAGS) $(SPEC); status=$$?; \
+	    for report in $(REPORT).*; do test ! -e $$report || { cat $$report; status=1; }; done; exit $$status
+
+test: ## all specs under Lua 5.4, then under LuaJIT
+	@status=0; for lua in $(LUAS); do $(MAKE) specs LUA=$$lua || status=1; done; exit $$status
+
+asan: ## specs under the address and undefined-behaviour sanitizers
+	@$(MAKE) specs SANITIZE=address,undefined
+
+tsan: ## specs under the thread sanitizer
+	@$(MAKE) specs SANITIZE=thread
+
+VALGRIND := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+    --error-exitcode=99 --fair-sched=yes --keep-debuginfo=yes --num-callers=30
+
+valgrind: ## specs under valgrind: VALGRIND_SPEC=spec for all, else a representative part
+	@$(MAKE) specs UNDER='$(VALGRIND)' SPEC='$(VALGRIND_SPEC)'
+
+bench: $(MODULE) $(FLOOR) ## pairs per second and latency, beside bare hiredis
+	@$(VARIABLES) $(LUA) bench/run.lua $(ARGS)
+
+demo: $(MODULE) ## locks on five private Redis servers, with and without trouble
+	@$(VARIABLES) $(LUA) examples/demo.lua $(ARGS)
+
+# --- The sources.
+
+lint: ## luacheck, clang-format, and builds by gcc and clang without a warning
+	luacheck -q $(LUA_FOLDERS)
+	@command -v clang-format >/dev/null || { echo "no clang-format here: skipped"; exit 0; }; \
+	    clang-format --dry-run --Werror $(C_FILES)
+	@for cc in gcc clang; do command -v $$cc >/dev/null || { echo "no $$cc here: skipped"; continue; }; \
+	    for lua in $(LUAS); do \
+	        echo "=== $$cc, $$lua"; \
+	        $(MAKE) everything CC=$$cc LUA=$$lua WERROR=1 \
+	            BUILD=build/lint/$$cc-$$lua FLOOR=build/lint/$$cc-$$lua/floor || exit 1; \
+	    done; \
+	done
+
+format: ## applies clang-format
+	clang-format -i $(C_FILES)
+
+docs: ## the Lua API's reference, build/docs/index.html
+	ldoc -q -c docs/config.ld -d build/docs lua
+
+# --- Installing.
+
+PREFIX ?= /usr/local
+LUA_VERSION = $(shell $(LUA) -e 'io.write((_VERSION:gsub("Lua ", "")))')
+LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_LIBDIR ?= $(LIBDIR)
+INST_LUADIR ?= $(LUADIR)
+
+install: $(MODULE) ## into PREFIX, /usr/local unless given, for $(LUA); DESTDIR is honoured
+	install -d '$(DESTDIR)$(INST_LIBDIR)/redlock'
+	install -m 755 $(MODULE) '$(DESTDIR)$(INST_LIBDIR)/redlock/core.so'
+	@for file in $(LUA_FILES:lua/%=%); do \
+	    install -d "$(DESTDIR)$(INST_LUADIR)/$$(dirname $$file)" && \
+	    install -m 644 lua/$$file "$(DESTDIR)$(INST_LUADIR)/$$file" && \
+	    echo "install $(DESTDIR)$(INST_LUADIR)/$$file" || exit 1; \
+	done
+
+ROCKSPEC := redlock-scm-1.rockspec
+
+rock: ## a source rock of what is committed, build/rock/redlock-scm-1.src.rock
+	@rm -rf build/rock && mkdir -p build/rock
+	@sed 's|"git+file://.*"|"git+file://$(CURDIR)"|' $(ROCKSPEC) >build/rock/$(ROCKSPEC)
+	cd build/rock && luarocks pack $(ROCKSPEC)
+
+check-rock: rock ## makes, packs and installs the rock, for Lua 5.4 and for LuaJIT
+	@sh .ci/rock build/rock
+
+clean: ## removes build/
+	rm -rf build

@@ -103,7 +103,7 @@ $(FLOOR): bench/floor.c $(BUILD)/compile
 -include $(OBJECTS:.o=.d) $(BUILD)/obj/spec/machine.d
 
 help: ## this list
-	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$NF }' Makefile
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$NF }' Makefile
 	@echo 'LUA=lua5.4 or luajit, SPEC=spec/NAME_spec.lua, V=1 shows the commands.'
 
 # --- Running what was built, in the checkout.
@@ -158,7 +158,10 @@ tsan: ## specs under the thread sanitizer
 VALGRIND := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
     --error-exitcode=99 --fair-sched=yes --keep-debuginfo=yes --num-callers=30
 
-valgrind: ## specs under valgrind: VALGRIND_SPEC=spec for all, else a representative part
+# What takes the paths where memory changes hands, and is short.
+VALGRIND_SPEC ?= $(or $(wildcard spec/lock_spec.lua spec/client_spec.lua spec/quorum_spec.lua),spec)
+
+valgrind: ## specs under valgrind, a representative part; all with VALGRIND_SPEC=spec
 	@$(MAKE) specs UNDER='$(VALGRIND)' SPEC='$(VALGRIND_SPEC)'
 
 bench: $(MODULE) $(FLOOR) ## pairs per second and latency, beside bare hiredis

@@ -18,6 +18,7 @@
 #define OUTBID_RETRIES 4         /* at once, before it counts as contention */
 #define RENEWALS_PER_TTL 3
 #define RENEWAL_GRID 16          /* steps in a third of the ttl */
+#define REFRESHES_PER_FENCE_TTL 4
 #define RETRIES_PER_TTL 12       /* of a renewal that failed */
 #define RENEWAL_RETRY_MAX_MS 1000
 
@@ -64,19 +65,40 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
         memset(tallies, 0, sizeof *tallies * (size_t)quorum->nodes);
 }
 
-void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lock *owner)
+/* Moments are rounded down to a common grid, so that renewals of many locks fall due together. */
+static void plan_renewal(struct rlk_lock *lock, int64_t extended_ms)
 {
-    assert(owner->state == RLK_OWNED || owner->loss != RLK_NOT_LOST);
-    lock->terms = owner->terms;
+    int64_t third = lock->lease.terms.ttl_ms / RENEWALS_PER_TTL;
+    int64_t grid = third / RENEWAL_GRID + 1;
+    int64_t due_ms = extended_ms + third;
+    lock->renew_at_ms = due_ms - due_ms % grid;
+}
+
+static int64_t refresh_interval(const struct rlk_lock *lock)
+{
+    return lock->lease.terms.fence_ttl_s * 1000 / REFRESHES_PER_FENCE_TTL;
+}
+
+static void own(struct rlk_lock *lock, int64_t deadline_ms)
+{
     lock->state = RLK_OWNED;
     lock->outcome = RLK_ACQUIRED;
-    memcpy(lock->token, owner->token, sizeof lock->token);
-    lock->fence = owner->fence;
-    lock->deadline_ms = owner->deadline_ms;
-    lock->hold_until_ms = owner->hold_until_ms;
-    lock->renew_at_ms = owner->renew_at_ms;
-    lock->refresh_at_ms = owner->refresh_at_ms;
-    lock->holding = owner->holding;
+    lock->deadline_ms = deadline_ms;
+    lock->refresh_at_ms = lock->lease.granted_ms + refresh_interval(lock);
+    plan_renewal(lock, lock->lease.granted_ms);
+}
+
+void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms)
+{
+    assert(lock->state == RLK_IDLE);
+    lock->lease = *lease;
+    own(lock, deadline_ms);
+}
+
+static int64_t hold_until(const struct rlk_lease *lease)
+{
+    int64_t max_hold_ms = lease->terms.max_hold_ms;
+    return max_hold_ms >= RLK_NEVER - lease->granted_ms ? RLK_NEVER : lease->granted_ms + max_hold_ms;
 }
 
 /* ---- rounds ---- */
@@ -119,9 +141,9 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
         return;
     for (int node = 0; node < lock->quorum->nodes; node++)
         if (nodes & rlk_node_bit(node))
-            memcpy(lock->tallies[node].owed_token, lock->token, sizeof lock->token);
+            memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
     lock->owed |= nodes;
-    lock->owed_until_ms = lock->t0_ms + lock->quorum->timeout_ms + lock->terms.ttl_ms;
+    lock->owed_until_ms = lock->t0_ms + lock->quorum->timeout_ms + lock->lease.terms.ttl_ms;
 }
 
 static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
@@ -156,14 +178,15 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     struct rlk_quorum *quorum = lock->quorum;
     assert(quorum->token[0] && "the driver hands in a fresh token before every input");
-    memcpy(lock->token, quorum->token, sizeof lock->token);
+    memcpy(lock->lease.token, quorum->token, sizeof lock->lease.token);
     quorum->token[0] = '\0';
-    lock->fence = next_ballot(quorum);
-    lock->holding = 0;
+    lock->lease.fence = next_ballot(quorum);
+    lock->lease.granted_ms = now_ms;
+    lock->lease.nodes = 0;
     lock->woken = 0;
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
-    lock->round_ttl_ms = lock->terms.ttl_ms;
+    lock->round_ttl_ms = lock->lease.terms.ttl_ms;
 }
 
 static void start_another_attempt(struct rlk_lock *lock, int64_t now_ms)
@@ -178,7 +201,7 @@ void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int6
     assert(lock->state == RLK_IDLE || lock->state == RLK_OWNED);
     assert(terms->ttl_ms >= 1 && terms->wait_ms >= 0);
     assert(lock->tallies);
-    lock->terms = *terms;
+    lock->lease.terms = *terms;
     lock->outcome = RLK_PENDING;
     lock->loss = RLK_NOT_LOST;
     lock->arrival_us = lock->quorum->wall_us;
@@ -186,27 +209,6 @@ void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int6
     lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
     lock->tries = 0;
     start_attempt(lock, now_ms);
-}
-
-/* Moments are rounded down to a common grid, so that renewals of many locks fall due together. */
-static void plan_renewal(struct rlk_lock *lock)
-{
-    int64_t third = lock->terms.ttl_ms / RENEWALS_PER_TTL;
-    int64_t grid = third / RENEWAL_GRID + 1;
-    int64_t due_ms = lock->t0_ms + third;
-    lock->renew_at_ms = due_ms - due_ms % grid;
-}
-
-static void own(struct rlk_lock *lock, int64_t deadline_ms)
-{
-    const struct rlk_terms *terms = &lock->terms;
-    lock->state = RLK_OWNED;
-    lock->outcome = RLK_ACQUIRED;
-    lock->deadline_ms = deadline_ms;
-    lock->hold_until_ms =
-        terms->max_hold_ms >= RLK_NEVER - lock->t0_ms ? RLK_NEVER : lock->t0_ms + terms->max_hold_ms;
-    plan_renewal(lock);
-    lock->refresh_at_ms = lock->t0_ms + terms->fence_ttl_s * 1000 / 4;
 }
 
 /* Until a majority of the nodes may be free by itself: the shortest lease of those that hold it, at most a second.
@@ -245,7 +247,7 @@ static void give_up(struct rlk_lock *lock)
     if (late || !has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
         finish(lock, RLK_UNAVAILABLE);
     else
-        finish(lock, lock->terms.wait_ms == 0 ? RLK_LOCKED : RLK_TIMEOUT);
+        finish(lock, lock->lease.terms.wait_ms == 0 ? RLK_LOCKED : RLK_TIMEOUT);
 }
 
 /* The nodes answered, and the lock is not mine. */
@@ -300,7 +302,7 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
 static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     if (has_majority(lock, lock->granted)) {
-        int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->terms.ttl_ms);
+        int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
         if (now_ms < deadline_ms)
             own(lock, deadline_ms);
         else
@@ -330,7 +332,7 @@ static void lose(struct rlk_lock *lock, enum rlk_loss loss)
 
 static void start_extension(struct rlk_lock *lock, int64_t ttl_ms, bool renewing, int64_t now_ms)
 {
-    start_round(lock, RLK_EXTEND, lock->holding, now_ms);
+    start_round(lock, RLK_EXTEND, lock->lease.nodes, now_ms);
     lock->round_ttl_ms = ttl_ms;
     lock->asking = true;
     lock->renewing = renewing;
@@ -349,11 +351,11 @@ void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms)
 static void end_extension(struct rlk_lock *lock, enum rlk_outcome outcome, int64_t now_ms)
 {
     if (outcome == RLK_EXTENDED) {
-        plan_renewal(lock);
+        plan_renewal(lock, lock->t0_ms);
         if (now_ms >= lock->refresh_at_ms)
-            lock->refresh_at_ms = now_ms + lock->terms.fence_ttl_s * 1000 / 4;
+            lock->refresh_at_ms = now_ms + refresh_interval(lock);
     } else {
-        int64_t window = lock->terms.ttl_ms / RETRIES_PER_TTL;
+        int64_t window = lock->lease.terms.ttl_ms / RETRIES_PER_TTL;
         window = window < RENEWAL_RETRY_MAX_MS ? window : RENEWAL_RETRY_MAX_MS;
         lock->renew_at_ms = now_ms + 1 + rlk_jitter(lock->quorum, window);
     }
@@ -385,8 +387,8 @@ void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms)
 
 static bool renewal_is_due(const struct rlk_lock *lock, int64_t now_ms)
 {
-    return lock->terms.renew && !lock->asking && now_ms >= lock->renew_at_ms &&
-           now_ms < lock->hold_until_ms;
+    return lock->lease.terms.renew && !lock->asking && now_ms >= lock->renew_at_ms &&
+           now_ms < hold_until(&lock->lease);
 }
 
 /* ---- release, inspect ---- */
@@ -397,7 +399,7 @@ void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms)
     lock->state = RLK_RELEASING;
     lock->outcome = RLK_PENDING;
     end_round(lock);
-    start_round(lock, RLK_RELEASE, lock->holding, now_ms);
+    start_round(lock, RLK_RELEASE, lock->lease.nodes, now_ms);
 }
 
 static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
@@ -416,7 +418,7 @@ static void judge_release(struct rlk_lock *lock)
         return;
     if (outcome == RLK_LOST && lock->loss == RLK_NOT_LOST)
         lock->loss = lock->taken ? RLK_TAKEN : RLK_GONE;
-    owe_release(lock, lock->holding & ~lock->granted & ~lock->refused & ~(lock->sent & pending(lock)));
+    owe_release(lock, lock->lease.nodes & ~lock->granted & ~lock->refused & ~(lock->sent & pending(lock)));
     finish(lock, outcome);
 }
 
@@ -572,7 +574,7 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
         note_time_out(lock);
         judge_extension(lock, now_ms);
     } else if (renewal_is_due(lock, now_ms)) {
-        start_extension(lock, lock->terms.ttl_ms, true, now_ms);
+        start_extension(lock, lock->lease.terms.ttl_ms, true, now_ms);
     }
 }
 
@@ -629,6 +631,7 @@ static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *
         lock->leaving &= ~bit;
     }
     request->round = lock->round | RLK_ROUND_OWED;
+    request->once = true;
 }
 
 static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *request)
@@ -636,14 +639,14 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     rlk_nodes bit = rlk_node_bit(node);
     request->kind = lock->kind;
     request->round = lock->round;
-    request->token = lock->token;
+    request->token = lock->lease.token;
     request->ttl_ms = lock->round_ttl_ms;
-    request->fence = lock->fence;
-    request->fence_ttl_s = lock->terms.fence_ttl_s;
+    request->fence = lock->lease.fence;
+    request->fence_ttl_s = lock->lease.terms.fence_ttl_s;
     request->arrival_us = lock->arrival_us;
-    request->fair = lock->terms.fair;
+    request->fair = lock->lease.terms.fair;
     request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;
-    bool joins = lock->kind == RLK_ACQUIRE && lock->terms.wait_ms > 0 && (lock->quorum->inbox_ready & bit);
+    bool joins = lock->kind == RLK_ACQUIRE && lock->lease.terms.wait_ms > 0 && (lock->quorum->inbox_ready & bit);
     if (joins)
         lock->joined |= bit;
     if (joins || (lock->kind == RLK_RELEASE && (lock->joined & bit)))
@@ -651,7 +654,7 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     if (lock->kind == RLK_RELEASE)
         lock->joined &= ~bit;
     if (lock->kind == RLK_ACQUIRE)
-        lock->holding |= bit;
+        lock->lease.nodes |= bit;
     lock->unsent &= ~bit;
     lock->sent |= bit;
 }
@@ -661,7 +664,7 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *
     rlk_nodes bit = rlk_node_bit(node);
     if (!(rlk_lock_wants(lock) & bit))
         return false;
-    *request = (struct rlk_request){.key = lock->key, .token = lock->token};
+    *request = (struct rlk_request){.key = lock->key, .token = lock->lease.token};
     if ((lock->owed | lock->leaving) & bit)
         ask_to_release(lock, node, request);
     else
@@ -687,7 +690,7 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock)
     case RLK_OWNED:
         if (lock->asking)
             return earlier(lock->round_until_ms, lock->deadline_ms);
-        if (lock->terms.renew && lock->renew_at_ms < lock->hold_until_ms)
+        if (lock->lease.terms.renew && lock->renew_at_ms < hold_until(&lock->lease))
             return earlier(lock->renew_at_ms, lock->deadline_ms);
         return lock->deadline_ms;
     case RLK_IDLE:
@@ -698,7 +701,7 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock)
 
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)
 {
-    return lock->state == RLK_WAITING && lock->terms.wait_ms > 0 && lock->give_up_at_ms == RLK_NEVER;
+    return lock->state == RLK_WAITING && lock->lease.terms.wait_ms > 0 && lock->give_up_at_ms == RLK_NEVER;
 }
 
 int64_t rlk_lock_remaining(const struct rlk_lock *lock, int64_t now_ms)

@@ -50,12 +50,21 @@ enum rlk_loss {
 };
 
 struct rlk_terms {
-    int64_t ttl_ms;        /* lease; at least 1 */
-    int64_t wait_ms;       /* 0: try once; RLK_NEVER: for ever */
-    int64_t max_hold_ms;   /* the watchdog stops so long after the grant; RLK_NEVER: never */
-    int64_t fence_ttl_s;   /* how long a node remembers a ballot */
-    bool renew;            /* every third of the ttl */
-    bool fair;             /* come behind whoever waits already */
+    int64_t ttl_ms;      /* lease; at least 1 */
+    int64_t wait_ms;     /* 0: try once; RLK_NEVER: for ever */
+    int64_t max_hold_ms; /* the watchdog stops so long after the grant; RLK_NEVER: never */
+    int64_t fence_ttl_s; /* how long a node remembers a ballot */
+    bool renew;          /* every third of the ttl */
+    bool fair;           /* come behind whoever waits already */
+};
+
+/* What a grant consists of; it does not change until the next attempt. */
+struct rlk_lease {
+    struct rlk_terms terms;
+    char token[RLK_TOKEN_SIZE];
+    int64_t fence;
+    int64_t granted_ms; /* before the first byte of the attempt that was granted */
+    rlk_nodes nodes;    /* that were asked to grant the token, and so may hold it */
 };
 
 /* What one node said last; kept only for locks that have tallies. */
@@ -73,17 +82,13 @@ struct rlk_lock {
     struct rlk_tally *tallies; /* one per node, or NULL: no reasons kept, nothing owed */
     struct rlk_key key;        /* borrowed */
     uint64_t id;               /* the waiter's number within its inbox */
-    struct rlk_terms terms;
 
     enum rlk_state state;
     enum rlk_outcome outcome;
     enum rlk_loss loss;
 
-    /* the lease */
-    char token[RLK_TOKEN_SIZE];
-    int64_t fence;
+    struct rlk_lease lease;
     int64_t deadline_ms;   /* not mine from here on */
-    int64_t hold_until_ms; /* the watchdog's end */
     int64_t renew_at_ms;
     int64_t refresh_at_ms; /* from here on an extension also refreshes the fence */
 
@@ -101,7 +106,6 @@ struct rlk_lock {
     rlk_nodes granted;
     rlk_nodes refused; /* an extension or release: not mine */
     bool taken;        /* and on some node it is another's */
-    rlk_nodes holding; /* nodes that were asked to grant the token, and so may hold it */
 
     /* waiting */
     int64_t arrival_us;
@@ -122,8 +126,8 @@ struct rlk_lock {
 void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_key key,
                    struct rlk_tally *tallies);
 
-/* Takes over the lease that another machine of the same quorum's nodes acquired. */
-void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lock *owner);
+/* Takes over a lease on the same nodes that another machine acquired. */
+void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms);
 
 /* ---- inputs ---- */
 

@@ -27,7 +27,7 @@ struct rlk_node {
     enum step steps[STEPS]; /* of the login, in the order of their replies */
     int step, step_count;
     int64_t uptime_s;
-    bool knows_script[RLK_REQUEST_KINDS];
+    enum { ASSUMED, KNOWN, UNKNOWN } scripts[RLK_REQUEST_KINDS]; /* in the server's cache */
 
     struct rlk_buffer output;
     struct rlk_buffer in_flight; /* of struct expected */
@@ -153,7 +153,7 @@ bool rlk_node_open(struct rlk_node *node)
     assert(node->phase == CLOSED && rlk_node_in_flight(node) == 0);
     node->step = node->step_count = 0;
     node->uptime_s = -1;
-    memset(node->knows_script, true, sizeof node->knows_script); /* until it says NOSCRIPT */
+    memset(node->scripts, 0, sizeof node->scripts);
     const char *channel = node->login.channel;
     bool asked = new_reader(node) && ask_auth(node) && ask_name(node);
     if (channel)
@@ -204,14 +204,14 @@ bool rlk_node_send(struct rlk_node *node, enum rlk_request_kind kind,
     assert(node->phase == READY && !node->login.channel);
     struct expected expected = {kind, (uint32_t)count};
     size_t askers_end = node->askers.end, in_flight_end = node->in_flight.end;
-    bool by_text = requests[0].in_full || !node->knows_script[kind];
+    bool by_text = node->scripts[kind] == UNKNOWN || (requests[0].once && node->scripts[kind] != KNOWN);
     if (rlk_buffer_append(&node->askers, askers, count * sizeof *askers)) {
         askers_end = node->askers.end - count * sizeof *askers;
         if (rlk_buffer_append(&node->in_flight, &expected, sizeof expected)) {
             in_flight_end = node->in_flight.end - sizeof expected;
             if (rlk_wire_request(&node->output, kind, requests, count, by_text)) {
                 if (by_text)
-                    node->knows_script[kind] = true;
+                    node->scripts[kind] = ASSUMED;
                 return true;
             }
         }
@@ -313,7 +313,9 @@ static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
     if (node->phase == READY)
         event->vote = rlk_wire_vote(expected.kind, node->reply, expected.count, node->index);
     if (event->vote.reason == RLK_NOSCRIPT)
-        node->knows_script[expected.kind] = false;
+        node->scripts[expected.kind] = UNKNOWN;
+    else if (rlk_reason_is_answer(event->vote.reason))
+        node->scripts[expected.kind] = KNOWN;
     memcpy(&event->asker, rlk_buffer_bytes(&node->askers), sizeof event->asker);
     rlk_buffer_consume(&node->askers, sizeof event->asker);
     if (++node->index == expected.count) {

@@ -7,7 +7,7 @@ int64_t rlk_validity_ms(const struct rlk_quorum *quorum, int64_t ttl_ms)
 {
     double drift = (double)ttl_ms * quorum->drift_factor;
     int64_t whole = (int64_t)drift;
-    return ttl_ms - (whole < drift ? whole + 1 : whole) - CLOCK_GRANULARITY_MS;
+    return ttl_ms - ((double)whole < drift ? whole + 1 : whole) - CLOCK_GRANULARITY_MS;
 }
 
 int64_t rlk_jitter(struct rlk_quorum *quorum, int64_t bound)

@@ -43,7 +43,7 @@ struct rlk_request {
     int64_t arrival_us;           /* wall clock: the waiter's rank */
     bool fair;
     bool batchable; /* may travel in an RLK_EXTEND_MANY */
-    bool in_full;   /* nobody will be there to repeat it: send the script's text */
+    bool once;      /* nobody will be there to repeat it: a script that may be unknown goes as text */
 };
 
 #endif

@@ -1,0 +1,329 @@
+/* Every call runs the same way: a lock machine joins the inline loop, the loop turns until the machine has an outcome,
+ * and whatever is then still owed to a node goes to the engine. */
+#include "io/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/engine.h"
+#include "io/loop.h"
+#include "io/system.h"
+
+#define LINGER_MIN_MS 2  /* for first connections that are being made when a majority has granted */
+#define LINGER_MAX_MS 50
+#define CLOSE_BATCH 1000 /* locks that are released together */
+
+struct rlk_client {
+    struct rlk_settings settings;
+    struct rlk_loop *loop;
+    struct rlk_engine *engine; /* NULL until it is needed */
+    unsigned generation;
+    bool closed;
+    struct rlk_holding *holdings; /* that the program may still use */
+    struct rlk_lock lock;         /* the machine of the call that is running */
+    struct rlk_tally tallies[RLK_NODES_MAX];
+};
+
+/* ---- life ---- */
+
+struct rlk_client *rlk_client_new(struct rlk_settings *settings)
+{
+    struct rlk_client *client = calloc(1, sizeof *client);
+    if (!client)
+        return NULL;
+    client->settings = *settings;
+    client->generation = rlk_fork_generation();
+    client->loop = rlk_loop_new(&client->settings);
+    if (client->loop)
+        return client;
+    explicit_bzero(&client->settings, sizeof client->settings);
+    free(client);
+    return NULL;
+}
+
+bool rlk_client_is_closed(const struct rlk_client *client)
+{
+    return client->closed;
+}
+
+const struct rlk_settings *rlk_client_settings(const struct rlk_client *client)
+{
+    return &client->settings;
+}
+
+const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
+{
+    return client->tallies;
+}
+
+/* In a process that was forked off, everything that is connected, running or held is the parent's. False if there is no
+ * memory to begin afresh. */
+static bool be_in_own_process(struct rlk_client *client)
+{
+    if (client->generation == rlk_fork_generation())
+        return client->loop != NULL;
+    client->generation = rlk_fork_generation();
+    if (client->engine)
+        rlk_engine_disown(client->engine);
+    client->engine = NULL;
+    if (client->loop) {
+        rlk_loop_close_inherited(client->loop);
+        rlk_loop_free(client->loop);
+    }
+    client->loop = client->closed ? NULL : rlk_loop_new(&client->settings);
+    return client->loop != NULL;
+}
+
+static bool have_engine(struct rlk_client *client)
+{
+    if (!client->engine)
+        client->engine = rlk_engine_start(&client->settings);
+    return client->engine != NULL;
+}
+
+/* ---- holdings ---- */
+
+static void link_in(struct rlk_client *client, struct rlk_holding *holding)
+{
+    holding->next = client->holdings;
+    if (client->holdings)
+        client->holdings->previous = holding;
+    client->holdings = holding;
+}
+
+static void link_out(struct rlk_client *client, struct rlk_holding *holding)
+{
+    if (holding->previous)
+        holding->previous->next = holding->next;
+    else
+        client->holdings = holding->next;
+    if (holding->next)
+        holding->next->previous = holding->previous;
+    holding->previous = holding->next = NULL;
+}
+
+static bool is_ours(const struct rlk_client *client, const struct rlk_holding *holding)
+{
+    return holding->generation == client->generation;
+}
+
+static void stop_renewing(struct rlk_client *client, struct rlk_holding *holding)
+{
+    if (client->engine && is_ours(client, holding))
+        rlk_engine_drop(client->engine, holding);
+}
+
+/* ---- a call ---- */
+
+static bool begin(struct rlk_client *client, struct rlk_key key)
+{
+    if (client->closed || !be_in_own_process(client))
+        return false;
+    rlk_lock_init(&client->lock, rlk_loop_quorum(client->loop), key, client->tallies);
+    return rlk_loop_attach(client->loop, &client->lock);
+}
+
+/* A majority has granted while other nodes are being dialed for the first time: they get as long again, so that a
+ * client's first lock stands on all nodes that are there. */
+static void linger(struct rlk_client *client)
+{
+    const struct rlk_lock *lock = &client->lock;
+    int64_t now_ms = rlk_clock_ms();
+    int64_t grace_ms = now_ms - lock->lease.granted_ms;
+    if (grace_ms < LINGER_MIN_MS)
+        grace_ms = LINGER_MIN_MS;
+    if (grace_ms > LINGER_MAX_MS)
+        grace_ms = LINGER_MAX_MS;
+    int64_t until_ms = now_ms + grace_ms;
+    while (lock->state == RLK_OWNED && rlk_loop_is_still_dialing(client->loop, lock) &&
+           rlk_clock_ms() < until_ms)
+        rlk_loop_turn(client->loop, until_ms);
+}
+
+static enum rlk_outcome end(struct rlk_client *client)
+{
+    struct rlk_lock *lock = &client->lock;
+    if (lock->outcome == RLK_ACQUIRED)
+        linger(client);
+    rlk_loop_prepare(client->loop);
+    if (lock->owed && have_engine(client))
+        rlk_engine_finish(client->engine, lock);
+    rlk_loop_detach(client->loop, lock);
+    return lock->outcome;
+}
+
+static enum rlk_outcome run(struct rlk_client *client)
+{
+    rlk_loop_touch(client->loop, &client->lock);
+    while (client->lock.outcome == RLK_PENDING)
+        rlk_loop_turn(client->loop, RLK_NEVER);
+    return end(client);
+}
+
+/* ---- acquire ---- */
+
+static struct rlk_holding *hold(struct rlk_client *client)
+{
+    struct rlk_holding *holding = rlk_holding_new(&client->lock);
+    if (!holding)
+        return NULL;
+    link_in(client, holding);
+    if (client->lock.lease.terms.renew)
+        rlk_engine_keep(client->engine, holding);
+    return holding;
+}
+
+enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key key,
+                                    const struct rlk_terms *terms, struct rlk_holding **holding)
+{
+    *holding = NULL;
+    int64_t now_ms = rlk_clock_ms();
+    if (!begin(client, key))
+        return RLK_UNAVAILABLE;
+    if (terms->renew && !have_engine(client)) {
+        rlk_loop_detach(client->loop, &client->lock);
+        return RLK_UNAVAILABLE;
+    }
+    rlk_lock_acquire(&client->lock, terms, now_ms);
+    enum rlk_outcome outcome = run(client);
+    if (outcome == RLK_ACQUIRED)
+        *holding = hold(client);
+    return outcome == RLK_ACQUIRED && !*holding ? RLK_UNAVAILABLE : outcome;
+}
+
+/* ---- extend, release, inspect ---- */
+
+/* False if the holding is not to be extended or released by this process any more. */
+static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
+{
+    if (!begin(client, holding->lock.key))
+        return false;
+    if (!is_ours(client, holding)) {
+        rlk_loop_detach(client->loop, &client->lock);
+        return false;
+    }
+    rlk_lock_adopt(&client->lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
+    return true;
+}
+
+enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding, int64_t ttl_ms)
+{
+    int64_t now_ms = rlk_clock_ms();
+    if (atomic_load(&holding->status) != RLK_HOLDS || !begin_with(client, holding))
+        return RLK_LOST;
+    rlk_lock_extend(&client->lock, ttl_ms, now_ms);
+    enum rlk_outcome outcome = run(client);
+    if (outcome == RLK_EXTENDED) {
+        rlk_holding_credit(holding, client->lock.deadline_ms);
+        if (client->engine)
+            rlk_engine_credit(client->engine, holding);
+    } else if (outcome == RLK_LOST) {
+        rlk_holding_end(holding, rlk_status_of_loss(client->lock.loss));
+        stop_renewing(client, holding);
+    }
+    return outcome;
+}
+
+enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding)
+{
+    int64_t now_ms = rlk_clock_ms();
+    stop_renewing(client, holding);
+    if (!begin_with(client, holding))
+        return RLK_LOST;
+    rlk_lock_release(&client->lock, now_ms);
+    enum rlk_outcome outcome = run(client);
+    if (outcome == RLK_RELEASED)
+        rlk_holding_end(holding, RLK_HAS_RELEASED);
+    else if (outcome == RLK_LOST)
+        rlk_holding_end(holding, rlk_status_of_loss(client->lock.loss));
+    return outcome;
+}
+
+enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key)
+{
+    int64_t now_ms = rlk_clock_ms();
+    if (!begin(client, key))
+        return RLK_UNAVAILABLE;
+    rlk_lock_inspect(&client->lock, now_ms);
+    return run(client);
+}
+
+/* What the inline connections cannot take at once, the engine delivers. */
+static void release_without_waiting(struct rlk_client *client, struct rlk_holding *holding)
+{
+    int64_t now_ms = rlk_clock_ms();
+    if (!begin_with(client, holding))
+        return;
+    rlk_nodes reached = rlk_loop_release_blindly(client->loop, &client->lock);
+    bool all = (client->lock.lease.nodes & ~reached) == 0;
+    if (!all && have_engine(client)) {
+        rlk_lock_release(&client->lock, now_ms);
+        rlk_engine_finish(client->engine, &client->lock);
+    }
+    rlk_loop_detach(client->loop, &client->lock);
+}
+
+void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
+{
+    be_in_own_process(client);
+    stop_renewing(client, holding);
+    if (!client->closed && rlk_holding_remaining_us(holding) > 0)
+        release_without_waiting(client, holding);
+    link_out(client, holding);
+    rlk_holding_drop(holding);
+}
+
+/* ---- close ---- */
+
+/* The engine has ended, so the holdings' own machines are free to be used. */
+static struct rlk_holding *release_some(struct rlk_client *client, struct rlk_holding *holding)
+{
+    struct rlk_lock *locks[CLOSE_BATCH];
+    size_t count = 0;
+    int64_t now_ms = rlk_clock_ms();
+    for (; holding && count < CLOSE_BATCH; holding = holding->next) {
+        struct rlk_lock *lock = &holding->lock;
+        struct rlk_lease lease = lock->lease;
+        if (rlk_holding_remaining_us(holding) == 0)
+            continue;
+        rlk_lock_init(lock, rlk_loop_quorum(client->loop), lock->key, NULL);
+        if (!rlk_loop_attach(client->loop, lock))
+            break;
+        rlk_lock_adopt(lock, &lease, atomic_load(&holding->deadline_ms));
+        rlk_lock_release(lock, now_ms);
+        rlk_loop_touch(client->loop, lock);
+        rlk_holding_end(holding, RLK_HAS_RELEASED);
+        locks[count++] = lock;
+    }
+    for (size_t i = 0; i < count; i++) {
+        while (locks[i]->outcome == RLK_PENDING)
+            rlk_loop_turn(client->loop, RLK_NEVER);
+        rlk_loop_detach(client->loop, locks[i]);
+    }
+    return holding;
+}
+
+void rlk_client_close(struct rlk_client *client)
+{
+    be_in_own_process(client);
+    if (client->closed)
+        return;
+    client->closed = true;
+    if (client->engine)
+        rlk_engine_stop(client->engine);
+    client->engine = NULL;
+    struct rlk_holding *holding = client->holdings;
+    while (holding && client->loop)
+        holding = release_some(client, holding);
+    rlk_loop_free(client->loop);
+    client->loop = NULL;
+}
+
+void rlk_client_free(struct rlk_client *client)
+{
+    rlk_client_close(client);
+    assert(!client->holdings);
+    rlk_settings_free(&client->settings);
+    free(client);
+}

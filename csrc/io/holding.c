@@ -1,0 +1,67 @@
+/* Both sides only ever move a holding forward: the deadline grows, the status ends. */
+#include "io/holding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/system.h"
+
+struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner)
+{
+    struct rlk_holding *holding = calloc(1, sizeof *holding + owner->key.len);
+    if (!holding)
+        return NULL;
+    memcpy(holding->key, owner->key.bytes, owner->key.len);
+    holding->lock.key = (struct rlk_key){holding->key, owner->key.len};
+    holding->lock.lease = owner->lease;
+    holding->generation = rlk_fork_generation();
+    atomic_init(&holding->references, 1);
+    atomic_init(&holding->status, RLK_HOLDS);
+    atomic_init(&holding->deadline_ms, owner->deadline_ms);
+    return holding;
+}
+
+void rlk_holding_retain(struct rlk_holding *holding)
+{
+    atomic_fetch_add(&holding->references, 1);
+}
+
+void rlk_holding_drop(struct rlk_holding *holding)
+{
+    if (atomic_fetch_sub(&holding->references, 1) == 1)
+        free(holding);
+}
+
+void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms)
+{
+    int64_t known = atomic_load(&holding->deadline_ms);
+    while (deadline_ms > known &&
+           !atomic_compare_exchange_weak(&holding->deadline_ms, &known, deadline_ms))
+        continue;
+}
+
+bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
+{
+    int holds = RLK_HOLDS;
+    return atomic_compare_exchange_strong(&holding->status, &holds, (int)status);
+}
+
+enum rlk_status rlk_status_of_loss(enum rlk_loss loss)
+{
+    switch (loss) {
+    case RLK_TAKEN:
+        return RLK_LOST_TAKEN;
+    case RLK_GONE:
+        return RLK_LOST_GONE;
+    default:
+        return RLK_LOST_EXPIRED;
+    }
+}
+
+int64_t rlk_holding_remaining_us(const struct rlk_holding *holding)
+{
+    if (atomic_load(&holding->status) != RLK_HOLDS || holding->generation != rlk_fork_generation())
+        return 0;
+    int64_t left_us = atomic_load(&holding->deadline_ms) * 1000 - rlk_clock_us();
+    return left_us > 0 ? left_us : 0;
+}

@@ -1,0 +1,54 @@
+/* A holding: one grant, from the moment that it was given. The thread that acquired it and the engine that renews it
+ * share it; each holds a reference.
+ *
+ * The lease and the key never change. The lock machine is the engine's alone while it keeps the holding. Deadline and
+ * status are what the two tell each other. */
+#ifndef RLK_HOLDING_H
+#define RLK_HOLDING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "core/lock.h"
+
+enum rlk_status {
+    RLK_HOLDS,
+    RLK_LOST_EXPIRED,
+    RLK_LOST_TAKEN,
+    RLK_LOST_GONE,
+    RLK_HAS_RELEASED,
+};
+
+enum rlk_place { RLK_OUTSIDE, RLK_ARRIVING, RLK_KEPT, RLK_LEAVING };
+
+struct rlk_holding {
+    atomic_int references;
+    atomic_int status;           /* enum rlk_status; leaves RLK_HOLDS once */
+    _Atomic int64_t deadline_ms; /* only grows */
+    unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
+
+    struct rlk_holding *previous, *next;                     /* the client's list; its thread's alone */
+    struct rlk_holding *engine_previous, *engine_next;       /* the engine's lists; under its mutex */
+    enum rlk_place place;                                    /* under the engine's mutex */
+    bool credited; /* under the engine's mutex: the deadline grew while it was kept */
+
+    struct rlk_lock lock;
+    char key[]; /* of lock.key */
+};
+
+/* A copy of what the lock owns, with one reference. NULL if there is no memory. */
+struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner);
+void rlk_holding_retain(struct rlk_holding *holding);
+void rlk_holding_drop(struct rlk_holding *holding);
+
+/* A longer lease; a shorter one changes nothing. */
+void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
+
+/* From RLK_HOLDS to the status; false if it had left that before. */
+bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
+enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
+
+/* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or in another process. */
+int64_t rlk_holding_remaining_us(const struct rlk_holding *holding);
+
+#endif

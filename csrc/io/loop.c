@@ -1,0 +1,615 @@
+/* A member is an attached lock under a slot; its tag (slot and generation) is what requests carry, so that an answer
+ * to a lock that has gone finds nobody. "Touched" members are those whose wishes are to be looked at. */
+#include "io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/agenda.h"
+#include "io/system.h"
+
+#define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
+#define SERVED_MAX 8
+#define NOBODY UINT32_MAX
+
+struct member {
+    struct rlk_lock *lock; /* NULL: the slot is free */
+    uint32_t generation;
+    uint32_t next_touched; /* or the next free slot; NOBODY: the last */
+    bool touched;
+};
+
+/* Renewals that leave for one node together. */
+struct batch {
+    size_t count;
+    struct rlk_request requests[RLK_BATCH_MAX];
+    struct rlk_asker askers[RLK_BATCH_MAX];
+};
+
+struct rlk_loop {
+    const struct rlk_settings *settings;
+    struct rlk_quorum quorum;
+    struct rlk_peer *commands; /* one per node */
+    struct rlk_peer *inboxes;  /* one per node, connected once somebody waits */
+    bool inbox_wanted;
+    int64_t longest_lease_ms;
+
+    struct member *members;
+    uint32_t member_capacity, member_count, first_free, first_touched;
+    struct rlk_agenda agenda;
+    struct batch *batches; /* one per node, made at the first renewal */
+
+    uint64_t served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
+    size_t served_next;
+    rlk_on_moved *on_moved;
+    void *context;
+};
+
+/* ---- life ---- */
+
+static bool new_peers(struct rlk_loop *loop)
+{
+    size_t nodes = (size_t)loop->settings->nodes;
+    loop->commands = calloc(nodes, sizeof *loop->commands);
+    loop->inboxes = calloc(nodes, sizeof *loop->inboxes);
+    if (!loop->commands || !loop->inboxes)
+        return false;
+    for (size_t i = 0; i < nodes; i++) {
+        const struct rlk_endpoint *endpoint = &loop->settings->endpoints[i];
+        struct rlk_quorum *quorum = &loop->quorum;
+        if (!rlk_peer_init(&loop->commands[i], endpoint, loop->settings, quorum, NULL) ||
+            !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, quorum, quorum->inbox))
+            return false;
+    }
+    return true;
+}
+
+static void top_up(struct rlk_loop *loop)
+{
+    if (loop->quorum.token[0])
+        return;
+    rlk_random_token(loop->quorum.token);
+    loop->quorum.wall_us = rlk_wall_us();
+}
+
+static void seed_quorum(struct rlk_loop *loop)
+{
+    char id[RLK_TOKEN_SIZE];
+    rlk_random_token(id);
+    snprintf(loop->quorum.inbox, sizeof loop->quorum.inbox, "redlock:%s", id);
+    rlk_random_bytes(&loop->quorum.random, sizeof loop->quorum.random);
+    loop->quorum.random |= 1;
+    top_up(loop);
+}
+
+struct rlk_loop *rlk_loop_new(const struct rlk_settings *settings)
+{
+    struct rlk_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return NULL;
+    loop->settings = settings;
+    loop->quorum.nodes = settings->nodes;
+    loop->quorum.drift_factor = settings->drift_factor;
+    loop->quorum.timeout_ms = settings->timeout_ms;
+    loop->first_free = loop->first_touched = NOBODY;
+    seed_quorum(loop);
+    if (new_peers(loop))
+        return loop;
+    rlk_loop_free(loop);
+    return NULL;
+}
+
+static void free_peers(struct rlk_peer *peers, int count)
+{
+    for (int i = 0; peers && i < count; i++)
+        if (peers[i].node)
+            rlk_peer_free(&peers[i]);
+    free(peers);
+}
+
+void rlk_loop_free(struct rlk_loop *loop)
+{
+    if (!loop)
+        return;
+    free_peers(loop->commands, loop->quorum.nodes);
+    free_peers(loop->inboxes, loop->quorum.nodes);
+    free(loop->members);
+    rlk_agenda_free(&loop->agenda);
+    free(loop->batches);
+    free(loop);
+}
+
+void rlk_loop_close_inherited(struct rlk_loop *loop)
+{
+    for (int i = 0; i < loop->quorum.nodes; i++) {
+        if (loop->commands[i].stream.fd >= 0)
+            close(loop->commands[i].stream.fd);
+        if (loop->inboxes[i].stream.fd >= 0)
+            close(loop->inboxes[i].stream.fd);
+        loop->commands[i].stream.fd = loop->inboxes[i].stream.fd = -1;
+    }
+}
+
+struct rlk_quorum *rlk_loop_quorum(struct rlk_loop *loop)
+{
+    top_up(loop);
+    return &loop->quorum;
+}
+
+void rlk_loop_watch(struct rlk_loop *loop, rlk_on_moved *on_moved, void *context)
+{
+    loop->on_moved = on_moved;
+    loop->context = context;
+}
+
+/* ---- members ---- */
+
+static uint64_t tag_of(const struct rlk_loop *loop, uint32_t slot)
+{
+    return (uint64_t)loop->members[slot].generation << 32 | slot;
+}
+
+static uint32_t slot_of(const struct rlk_lock *lock)
+{
+    return (uint32_t)lock->id;
+}
+
+static struct rlk_lock *find(struct rlk_loop *loop, uint64_t tag)
+{
+    uint32_t slot = (uint32_t)tag;
+    if (slot >= loop->member_capacity || tag_of(loop, slot) != tag)
+        return NULL;
+    return loop->members[slot].lock;
+}
+
+static bool grow(struct rlk_loop *loop)
+{
+    uint32_t capacity = loop->member_capacity ? 2 * loop->member_capacity : 8;
+    struct member *members = realloc(loop->members, capacity * sizeof *members);
+    if (!members)
+        return false;
+    loop->members = members;
+    if (!rlk_agenda_reserve(&loop->agenda, capacity))
+        return false;
+    for (uint32_t slot = capacity; slot-- > loop->member_capacity;) {
+        members[slot] = (struct member){.generation = 1, .next_touched = loop->first_free};
+        loop->first_free = slot;
+    }
+    loop->member_capacity = capacity;
+    return true;
+}
+
+bool rlk_loop_attach(struct rlk_loop *loop, struct rlk_lock *lock)
+{
+    if (loop->first_free == NOBODY && !grow(loop))
+        return false;
+    uint32_t slot = loop->first_free;
+    struct member *member = &loop->members[slot];
+    loop->first_free = member->next_touched;
+    loop->member_count++;
+    member->lock = lock;
+    member->touched = false;
+    lock->id = tag_of(loop, slot);
+    return true;
+}
+
+void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock)
+{
+    struct member *member = &loop->members[slot_of(lock)];
+    assert(member->lock == lock);
+    if (member->touched)
+        return;
+    member->touched = true;
+    member->next_touched = loop->first_touched;
+    loop->first_touched = slot_of(lock);
+}
+
+static void untouch(struct rlk_loop *loop, uint32_t slot)
+{
+    uint32_t *link = &loop->first_touched;
+    while (*link != slot)
+        link = &loop->members[*link].next_touched;
+    *link = loop->members[slot].next_touched;
+    loop->members[slot].touched = false;
+}
+
+void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
+{
+    uint32_t slot = slot_of(lock);
+    struct member *member = &loop->members[slot];
+    assert(member->lock == lock);
+    if (member->touched)
+        untouch(loop, slot);
+    if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
+        loop->served[loop->served_next++ % SERVED_MAX] = lock->id;
+    rlk_agenda_set(&loop->agenda, slot, RLK_NEVER);
+    member->lock = NULL;
+    member->generation++;
+    member->next_touched = loop->first_free;
+    loop->first_free = slot;
+    loop->member_count--;
+}
+
+/* After an input from the world. */
+static void moved(struct rlk_loop *loop, struct rlk_lock *lock)
+{
+    rlk_loop_touch(loop, lock);
+    if (loop->on_moved)
+        loop->on_moved(loop->context, lock);
+}
+
+/* ---- the restart guard (docs/design.md, "A restarted node") ---- */
+
+static int64_t guard_ms(const struct rlk_loop *loop)
+{
+    int64_t guard = loop->settings->restart_guard_ms;
+    return guard == RLK_GUARD_AUTO ? loop->longest_lease_ms : guard;
+}
+
+/* The server's uptime is in whole seconds, so its age may be a second less. */
+static bool is_older(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms)
+{
+    return now_ms - 1000 - age_ms >= peer->started_ms;
+}
+
+enum guard { VOTES, UNDECIDED, GUARDED };
+
+static enum guard judge_guard(const struct rlk_loop *loop, int node, int64_t now_ms)
+{
+    const struct rlk_peer *peers = loop->commands;
+    int64_t age_ms = guard_ms(loop);
+    if (age_ms == 0 || peers[node].started_ms == RLK_NEVER || is_older(&peers[node], age_ms, now_ms))
+        return VOTES;
+    int others = loop->quorum.nodes - 1, older = 0, unknown = 0;
+    for (int i = 0; i < loop->quorum.nodes; i++) {
+        if (i == node)
+            continue;
+        bool known = peers[i].phase == RLK_PEER_READY && peers[i].started_ms != RLK_NEVER;
+        older += known && is_older(&peers[i], age_ms, now_ms);
+        unknown += peers[i].phase == RLK_PEER_DIALING;
+    }
+    if (others > 0 && older > others / 2)
+        return GUARDED;
+    return others > 0 && older + unknown > others / 2 ? UNDECIDED : VOTES;
+}
+
+/* ---- requests ---- */
+
+static void vote_for(struct rlk_loop *loop, struct rlk_lock *lock, int node, enum rlk_reason reason,
+                     const char *text, int64_t now_ms)
+{
+    struct rlk_vote vote = {.reason = reason, .text = text, .text_len = text ? strlen(text) : 0};
+    top_up(loop);
+    rlk_lock_vote(lock, node, lock->round, &vote, now_ms);
+    moved(loop, lock);
+}
+
+static void send_batch(struct rlk_loop *loop, int node)
+{
+    struct batch *batch = &loop->batches[node];
+    if (batch->count == 0)
+        return;
+    /* Without memory nothing is sent: the renewals time out and are tried again. */
+    (void)rlk_node_send(loop->commands[node].node, RLK_EXTEND_MANY, batch->requests, batch->askers,
+                        batch->count);
+    batch->count = 0;
+}
+
+static bool add_to_batch(struct rlk_loop *loop, int node, const struct rlk_request *request,
+                         struct rlk_asker asker)
+{
+    if (!loop->batches)
+        loop->batches = calloc((size_t)loop->quorum.nodes, sizeof *loop->batches);
+    if (!loop->batches)
+        return false;
+    struct batch *batch = &loop->batches[node];
+    batch->requests[batch->count] = *request;
+    batch->askers[batch->count++] = asker;
+    if (batch->count == RLK_BATCH_MAX)
+        send_batch(loop, node);
+    return true;
+}
+
+static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node)
+{
+    struct rlk_request request;
+    while (rlk_lock_next_request(lock, node, &request)) {
+        struct rlk_asker asker = {lock->id, request.round};
+        if (request.batchable && add_to_batch(loop, node, &request, asker))
+            continue;
+        if (request.kind == RLK_ACQUIRE && request.ttl_ms > loop->longest_lease_ms)
+            loop->longest_lease_ms = request.ttl_ms;
+        (void)rlk_node_send(loop->commands[node].node, request.kind, &request, &asker, 1);
+    }
+}
+
+static size_t output_len(const struct rlk_peer *peer)
+{
+    size_t len;
+    rlk_node_output(peer->node, &len);
+    return len;
+}
+
+/* A release still goes out to a node that does not answer: it has to follow its own acquire. */
+static enum rlk_reason reason_not_to_ask(const struct rlk_loop *loop, const struct rlk_lock *lock,
+                                         int node, int64_t now_ms)
+{
+    const struct rlk_peer *peer = &loop->commands[node];
+    bool asks_round = (lock->unsent & rlk_node_bit(node)) && lock->kind != RLK_RELEASE;
+    if (output_len(peer) > OUTPUT_MAX || (asks_round && rlk_peer_is_stalled(peer, now_ms)))
+        return RLK_STALLED;
+    if (asks_round && lock->kind == RLK_ACQUIRE && judge_guard(loop, node, now_ms) == GUARDED)
+        return RLK_GUARDED;
+    return RLK_NO_ANSWER;
+}
+
+static bool must_wait(const struct rlk_loop *loop, const struct rlk_lock *lock, int node, int64_t now_ms)
+{
+    return (lock->unsent & rlk_node_bit(node)) && lock->kind == RLK_ACQUIRE &&
+           judge_guard(loop, node, now_ms) == UNDECIDED;
+}
+
+static void serve_ready(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_t now_ms)
+{
+    if (must_wait(loop, lock, node, now_ms))
+        return;
+    enum rlk_reason reason = reason_not_to_ask(loop, lock, node, now_ms);
+    if (reason != RLK_NO_ANSWER && (lock->unsent & rlk_node_bit(node)))
+        vote_for(loop, lock, node, reason, NULL, now_ms);
+    if (output_len(&loop->commands[node]) <= OUTPUT_MAX)
+        send_requests(loop, lock, node);
+}
+
+static void serve(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_t now_ms)
+{
+    struct rlk_peer *peer = &loop->commands[node];
+    rlk_peer_want(peer, now_ms);
+    if (peer->phase == RLK_PEER_READY)
+        serve_ready(loop, lock, node, now_ms);
+    else if (peer->phase == RLK_PEER_DOWN && (lock->unsent & rlk_node_bit(node)))
+        vote_for(loop, lock, node, peer->reason == RLK_DISCONNECTED ? RLK_UNREACHABLE : peer->reason,
+                 peer->failure, now_ms);
+}
+
+static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
+{
+    while (loop->first_touched != NOBODY) {
+        uint32_t slot = loop->first_touched;
+        struct rlk_lock *lock = loop->members[slot].lock;
+        untouch(loop, slot);
+        loop->inbox_wanted |= rlk_lock_wants_inbox(lock);
+        for (int node = 0; node < loop->quorum.nodes; node++)
+            if (rlk_lock_wants(lock) & rlk_node_bit(node))
+                serve(loop, lock, node, now_ms);
+        rlk_agenda_set(&loop->agenda, slot, rlk_lock_next_time(lock));
+    }
+}
+
+rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock)
+{
+    struct rlk_request request = {
+        .kind = RLK_RELEASE, .key = lock->key, .token = lock->lease.token, .once = true};
+    struct rlk_asker nobody = {0};
+    rlk_nodes reached = 0;
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        struct rlk_peer *peer = &loop->commands[node];
+        if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))
+            continue;
+        if (rlk_node_send(peer->node, RLK_RELEASE, &request, &nobody, 1))
+            reached |= rlk_node_bit(node);
+        rlk_peer_write(peer, rlk_clock_ms());
+    }
+    return reached;
+}
+
+bool rlk_loop_is_still_dialing(const struct rlk_loop *loop, const struct rlk_lock *lock)
+{
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        const struct rlk_peer *peer = &loop->commands[node];
+        if ((lock->unsent & rlk_node_bit(node)) && peer->phase == RLK_PEER_DIALING && !peer->was_ready &&
+            peer->failures == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- events ---- */
+
+/* The lock to which a wake-up was sent is gone: the node is told, and wakes the next. */
+static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake)
+{
+    struct rlk_peer *peer = &loop->commands[node];
+    struct rlk_request request = {.kind = RLK_RELEASE, .key = wake->key, .token = "", .once = true};
+    struct rlk_asker nobody = {0};
+    for (size_t i = 0; i < SERVED_MAX; i++)
+        if (loop->served[i] == wake->waiter)
+            return;
+    snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox, wake->waiter);
+    if (peer->phase == RLK_PEER_READY)
+        (void)rlk_node_send(peer->node, RLK_RELEASE, &request, &nobody, 1);
+}
+
+static void on_wake(struct rlk_loop *loop, int node, const struct rlk_wake *wake, int64_t now_ms)
+{
+    struct rlk_lock *lock = find(loop, wake->waiter);
+    if (!lock) {
+        pass_on(loop, node, wake);
+        return;
+    }
+    top_up(loop);
+    rlk_lock_wake(lock, node, wake->fence, now_ms);
+    moved(loop, lock);
+}
+
+static void on_vote(struct rlk_loop *loop, int node, const struct rlk_event *event, int64_t now_ms)
+{
+    struct rlk_lock *lock = find(loop, event->asker.tag);
+    if (!lock)
+        return;
+    top_up(loop);
+    rlk_lock_vote(lock, node, event->asker.round, &event->vote, now_ms);
+    moved(loop, lock);
+}
+
+static bool came_up_or_went_down(const struct rlk_peer *peer)
+{
+    return peer->phase != peer->phase_seen && peer->phase != RLK_PEER_DIALING;
+}
+
+/* A node came up or went down: everybody who wants something of it is looked at. */
+static void touch_all(struct rlk_loop *loop)
+{
+    for (uint32_t slot = 0; slot < loop->member_capacity; slot++)
+        if (loop->members[slot].lock && rlk_lock_wants(loop->members[slot].lock))
+            rlk_loop_touch(loop, loop->members[slot].lock);
+}
+
+static void on_inbox_ready(struct rlk_loop *loop, int64_t now_ms)
+{
+    for (uint32_t slot = 0; slot < loop->member_capacity; slot++) {
+        struct rlk_lock *lock = loop->members[slot].lock;
+        if (!lock || !rlk_lock_wants_inbox(lock))
+            continue;
+        top_up(loop);
+        rlk_lock_inbox_ready(lock, now_ms);
+        moved(loop, lock);
+    }
+}
+
+static void take_command_events(struct rlk_loop *loop, int node, int64_t now_ms)
+{
+    struct rlk_event event;
+    struct rlk_peer *peer = &loop->commands[node];
+    while (rlk_peer_next_event(peer, &event, now_ms))
+        if (event.kind == RLK_EVENT_VOTE)
+            on_vote(loop, node, &event, now_ms);
+    if (came_up_or_went_down(peer))
+        touch_all(loop);
+    peer->phase_seen = peer->phase;
+}
+
+static void take_inbox_events(struct rlk_loop *loop, int node, int64_t now_ms)
+{
+    struct rlk_event event;
+    struct rlk_peer *peer = &loop->inboxes[node];
+    rlk_nodes before = loop->quorum.inbox_ready;
+    while (rlk_peer_next_event(peer, &event, now_ms))
+        if (event.kind == RLK_EVENT_WAKE)
+            on_wake(loop, node, &event.wake, now_ms);
+    if (peer->phase == RLK_PEER_READY)
+        loop->quorum.inbox_ready |= rlk_node_bit(node);
+    else
+        loop->quorum.inbox_ready &= ~rlk_node_bit(node);
+    if (loop->quorum.inbox_ready & ~before)
+        on_inbox_ready(loop, now_ms);
+}
+
+/* ---- a turn ---- */
+
+void rlk_loop_settle(struct rlk_loop *loop)
+{
+    uint32_t slot;
+    int64_t now_ms = rlk_clock_ms();
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        rlk_peer_time(&loop->commands[node], now_ms);
+        rlk_peer_time(&loop->inboxes[node], now_ms);
+        take_command_events(loop, node, now_ms);
+        take_inbox_events(loop, node, now_ms);
+    }
+    while (rlk_agenda_take(&loop->agenda, now_ms, &slot)) {
+        struct rlk_lock *lock = loop->members[slot].lock;
+        top_up(loop);
+        rlk_lock_time(lock, now_ms);
+        moved(loop, lock);
+    }
+}
+
+/* While anybody takes part, nodes that are down are dialed again when their back-off ends. */
+static int64_t dial_again(struct rlk_loop *loop, int64_t now_ms)
+{
+    int64_t next_ms = RLK_NEVER;
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        struct rlk_peer *peers[] = {&loop->commands[node], loop->inbox_wanted ? &loop->inboxes[node] : NULL};
+        for (int i = 0; i < 2; i++) {
+            if (!peers[i] || loop->member_count == 0)
+                continue;
+            if (i == 1 || peers[i]->phase == RLK_PEER_DOWN)
+                rlk_peer_want(peers[i], now_ms);
+            if (peers[i]->phase == RLK_PEER_DOWN && peers[i]->retry_at_ms < next_ms)
+                next_ms = peers[i]->retry_at_ms;
+        }
+    }
+    return next_ms;
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t rlk_loop_prepare(struct rlk_loop *loop)
+{
+    int64_t now_ms = rlk_clock_ms();
+    serve_touched(loop, now_ms);
+    int64_t next_ms = dial_again(loop, now_ms);
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        if (loop->batches)
+            send_batch(loop, node);
+        rlk_peer_write(&loop->commands[node], now_ms);
+        rlk_peer_write(&loop->inboxes[node], now_ms);
+        if (came_up_or_went_down(&loop->commands[node]))
+            next_ms = now_ms;
+        next_ms = earliest(next_ms, rlk_peer_next_time(&loop->commands[node]));
+        next_ms = earliest(next_ms, rlk_peer_next_time(&loop->inboxes[node]));
+    }
+    return earliest(next_ms, rlk_agenda_next(&loop->agenda));
+}
+
+static int timeout_until(int64_t until_ms)
+{
+    if (until_ms == RLK_NEVER)
+        return -1;
+    int64_t left_ms = until_ms - rlk_clock_ms();
+    if (left_ms <= 0)
+        return 0;
+    return left_ms < 60 * 60 * 1000 ? (int)left_ms : 60 * 60 * 1000;
+}
+
+static void watch(struct pollfd *fd, const struct rlk_peer *peer)
+{
+    fd->fd = rlk_stream_fd(&peer->stream);
+    fd->events = rlk_stream_poll_events(&peer->stream, output_len(peer) > 0);
+    fd->revents = 0;
+}
+
+void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
+{
+    struct pollfd fds[2 * RLK_NODES_MAX + 1];
+    nfds_t nodes = (nfds_t)loop->quorum.nodes;
+    for (nfds_t node = 0; node < nodes; node++) {
+        watch(&fds[2 * node], &loop->commands[node]);
+        watch(&fds[2 * node + 1], &loop->inboxes[node]);
+    }
+    fds[2 * nodes] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
+    int ready = poll(fds, 2 * nodes + 1, timeout_until(until_ms));
+    int64_t now_ms = rlk_clock_ms();
+    for (nfds_t node = 0; ready > 0 && node < nodes; node++) {
+        if (fds[2 * node].revents)
+            rlk_peer_read(&loop->commands[node], now_ms);
+        if (fds[2 * node + 1].revents)
+            rlk_peer_read(&loop->inboxes[node], now_ms);
+    }
+}
+
+void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
+{
+    int64_t next_ms = rlk_loop_prepare(loop);
+    rlk_loop_poll(loop, earliest(next_ms, until_ms), -1);
+    rlk_loop_settle(loop);
+}

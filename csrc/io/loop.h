@@ -1,0 +1,57 @@
+/* The loop: the connections to all nodes, and the locks that want something of them.
+ *
+ * All requests of all locks to one node leave in one write per turn. One thread uses a loop at a time.
+ *
+ *     rlk_loop_attach(loop, lock);
+ *     rlk_lock_acquire(lock, ...); rlk_loop_touch(loop, lock);
+ *     while (lock->outcome == RLK_PENDING)
+ *         rlk_loop_turn(loop, RLK_NEVER);
+ *     rlk_loop_detach(loop, lock);
+ */
+#ifndef RLK_LOOP_H
+#define RLK_LOOP_H
+
+#include "core/lock.h"
+#include "io/peer.h"
+#include "io/settings.h"
+
+struct rlk_loop;
+
+/* NULL if there is no memory. Borrows the settings. */
+struct rlk_loop *rlk_loop_new(const struct rlk_settings *settings);
+void rlk_loop_free(struct rlk_loop *loop);
+
+/* In the child of a fork: closes the descriptors that were the parent's and forgets the rest. Frees nothing if
+ * another thread may have been using the loop. */
+void rlk_loop_close_inherited(struct rlk_loop *loop);
+
+/* For rlk_lock_init(), and topped up for the next input. */
+struct rlk_quorum *rlk_loop_quorum(struct rlk_loop *loop);
+
+/* The lock takes part, under an id of its own, until it is detached. False if there is no memory. */
+bool rlk_loop_attach(struct rlk_loop *loop, struct rlk_lock *lock);
+void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock);
+
+/* After an input to an attached lock: what it wants leaves with the next turn. */
+void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock);
+
+/* Sends what is wanted, waits until something happens or until_ms, and takes it in. */
+void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms);
+
+/* The parts of a turn, for whoever has something to do in between: send, and say until when to wait at most; wait
+ * (wake_fd is one more descriptor that ends it, or -1) and read; take in what was read and what is due. */
+int64_t rlk_loop_prepare(struct rlk_loop *loop);
+void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd);
+void rlk_loop_settle(struct rlk_loop *loop);
+
+/* Sends a release that nobody waits for, to every node that is connected; the set of those nodes. */
+rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock);
+
+/* The lock wants something of a node whose first connection is still being made. */
+bool rlk_loop_is_still_dialing(const struct rlk_loop *loop, const struct rlk_lock *lock);
+
+/* Called with every lock that a vote, a wake-up or the time moved. */
+typedef void rlk_on_moved(void *context, struct rlk_lock *lock);
+void rlk_loop_watch(struct rlk_loop *loop, rlk_on_moved *on_moved, void *context);
+
+#endif

@@ -1,0 +1,60 @@
+/* A peer: the connection to one node for one purpose, kept up. It dials when wanted, logs in, notices when the
+ * server is gone or does not answer, and dials again with back-off. */
+#ifndef RLK_PEER_H
+#define RLK_PEER_H
+
+#include "core/node.h"
+#include "core/quorum.h"
+#include "io/settings.h"
+#include "io/stream.h"
+
+enum rlk_peer_phase {
+    RLK_PEER_ASLEEP, /* not connected, and nothing known against it */
+    RLK_PEER_DIALING,
+    RLK_PEER_READY,
+    RLK_PEER_DOWN, /* failed; not dialed before retry_at_ms */
+};
+
+struct rlk_peer {
+    enum rlk_peer_phase phase;
+    enum rlk_peer_phase phase_seen; /* the loop's note of what it has acted on */
+    struct rlk_stream stream;
+    struct rlk_node *node;
+    struct rlk_quorum *quorum; /* for jitter */
+    int64_t timeout_ms;
+    int64_t dial_until_ms;
+    int64_t retry_at_ms;
+    int64_t quiet_since_ms; /* of what is in flight, since the last byte came; RLK_NEVER if nothing is */
+    int64_t started_ms;     /* the server's start; RLK_NEVER if it does not say */
+    int failures;           /* in a row */
+    bool proved;            /* it answered on this connection */
+    bool was_ready;         /* ever */
+    enum rlk_reason reason; /* DOWN: why */
+    char failure[160];      /* DOWN: in words, without credentials */
+};
+
+/* False if there is no memory. */
+bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
+                   const struct rlk_settings *settings, struct rlk_quorum *quorum, const char *channel);
+void rlk_peer_free(struct rlk_peer *peer);
+
+/* Makes it connect, unless it does or failed too recently. */
+void rlk_peer_want(struct rlk_peer *peer, int64_t now_ms);
+
+/* What has to be sent is written, as far as the connection takes it. */
+void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms);
+
+/* The descriptor is ready, or may be. Events are in the node then. */
+void rlk_peer_read(struct rlk_peer *peer, int64_t now_ms);
+
+/* The next event; a connection that is over yields its votes first. */
+bool rlk_peer_next_event(struct rlk_peer *peer, struct rlk_event *event, int64_t now_ms);
+
+/* Something is due: a dial took too long, a server is silent. */
+void rlk_peer_time(struct rlk_peer *peer, int64_t now_ms);
+int64_t rlk_peer_next_time(const struct rlk_peer *peer);
+
+/* Connected, but silent for longer than the timeout with requests in flight. */
+bool rlk_peer_is_stalled(const struct rlk_peer *peer, int64_t now_ms);
+
+#endif

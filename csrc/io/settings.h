@@ -1,0 +1,25 @@
+/* What a client was configured with. Read-only once built, and shared by its loops and threads. */
+#ifndef RLK_SETTINGS_H
+#define RLK_SETTINGS_H
+
+#include <stdint.h>
+
+#include "core/endpoint.h"
+#include "core/request.h"
+#include "io/tls.h"
+
+#define RLK_GUARD_AUTO (-1)
+
+struct rlk_settings {
+    int nodes;
+    struct rlk_endpoint endpoints[RLK_NODES_MAX];
+    struct rlk_tls *tls; /* owned; NULL if no endpoint wants TLS */
+    char client_name[64];
+    int64_t timeout_ms; /* per node: dial, TLS, login and reply */
+    double drift_factor;
+    int64_t restart_guard_ms; /* RLK_GUARD_AUTO: the longest lease asked for; 0: no guard */
+};
+
+void rlk_settings_free(struct rlk_settings *settings);
+
+#endif

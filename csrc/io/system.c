@@ -1,0 +1,96 @@
+/* The clocks, getrandom(2) and fork detection, and nothing else. */
+#include "io/system.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+static int64_t read_us(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+int64_t rlk_clock_us(void)
+{
+    return read_us(CLOCK_BOOTTIME);
+}
+
+int64_t rlk_clock_ms(void)
+{
+    return rlk_clock_us() / 1000;
+}
+
+int64_t rlk_wall_us(void)
+{
+    return read_us(CLOCK_REALTIME);
+}
+
+static void draw(unsigned char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t drawn = getrandom(bytes, len, 0);
+        if (drawn < 0 && errno != EINTR)
+            abort(); /* no kernel since 3.17 refuses, and a lock without randomness is no lock */
+        if (drawn > 0) {
+            bytes += drawn;
+            len -= (size_t)drawn;
+        }
+    }
+}
+
+void rlk_random_bytes(void *bytes, size_t len)
+{
+    draw(bytes, len);
+}
+
+/* Randomness is drawn for many tokens at once, by each thread for itself, and anew after a fork. */
+void rlk_random_token(char token[RLK_TOKEN_SIZE])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static _Thread_local unsigned char pool[RLK_TOKEN_BYTES * 64];
+    static _Thread_local size_t left;
+    static _Thread_local unsigned generation;
+    if (left == 0 || generation != rlk_fork_generation()) {
+        draw(pool, sizeof pool);
+        left = sizeof pool;
+        generation = rlk_fork_generation();
+    }
+    const unsigned char *byte = pool + sizeof pool - left;
+    left -= RLK_TOKEN_BYTES;
+    for (int i = 0; i < RLK_TOKEN_BYTES; i += 3, byte += 3, token += 4) {
+        token[0] = digits[byte[0] >> 2];
+        token[1] = digits[(byte[0] & 3) << 4 | byte[1] >> 4];
+        token[2] = digits[(byte[1] & 15) << 2 | byte[2] >> 6];
+        token[3] = digits[byte[2] & 63];
+    }
+    *token = '\0';
+}
+
+static atomic_uint forks = 1;
+
+static void count_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+unsigned rlk_fork_generation(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_bool watching;
+    if (!atomic_load_explicit(&watching, memory_order_acquire)) {
+        pthread_once(&once, watch_forks);
+        atomic_store_explicit(&watching, true, memory_order_release);
+    }
+    return atomic_load_explicit(&forks, memory_order_relaxed);
+}

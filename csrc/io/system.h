@@ -1,0 +1,24 @@
+/* What the operating system is asked for: clocks, randomness, whether the process forked. */
+#ifndef RLK_SYSTEM_H
+#define RLK_SYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/request.h"
+
+/* CLOCK_BOOTTIME: it counts suspend, and nobody can set it. */
+int64_t rlk_clock_ms(void); /* rounded down */
+int64_t rlk_clock_us(void);
+
+/* Microseconds since 1970. May be set; never decides validity. */
+int64_t rlk_wall_us(void);
+
+/* From the kernel's CSPRNG. */
+void rlk_random_bytes(void *bytes, size_t len);
+void rlk_random_token(char token[RLK_TOKEN_SIZE]);
+
+/* Changes in the child of a fork: what was opened, or drawn, under another generation belongs to the parent. */
+unsigned rlk_fork_generation(void);
+
+#endif

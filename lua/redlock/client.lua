@@ -1,0 +1,132 @@
+--- A client of one Redis node or of a quorum: where locks come from.
+-- @classmod redlock.Client
+
+local Lock = require "redlock.lock"
+local core = require "redlock.core"
+local failure = require "redlock.failure"
+local options = require "redlock.options"
+
+local Client = {}
+Client.__index = Client
+Client.__metatable = "redlock.Client"
+
+--- @local
+function Client.new(settings, level)
+    local handle, message = core.client(settings)
+    if not handle then
+        error("redlock: " .. message, level)
+    end
+    local companion = { client = handle, terms = settings.terms }
+    return setmetatable({ handle = handle, prefix = settings.prefix, companion = companion }, Client)
+end
+
+local function new_lock(self, name, opts, level)
+    options.name(name, level + 1)
+    local companion = self.companion
+    if opts ~= nil then
+        companion = { client = self.handle, terms = options.terms(opts, companion.terms, level + 1) }
+    end
+    return Lock.new(self.handle, self.prefix, name, companion)
+end
+
+--- Makes a lock object that is acquired later, and again.
+-- @tparam string name 1 to 512 bytes, any of them
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`; they hold for every acquire
+-- @treturn redlock.Lock
+function Client:lock(name, opts)
+    return new_lock(self, name, opts, 3)
+end
+
+--- Acquires a lock, waiting for it if need be.
+-- @tparam string name 1 to 512 bytes, any of them
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`
+-- @treturn[1] redlock.Lock
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`
+-- @treturn[2] table votes: for each node `{ node, vote, text, ttl, fence }`
+function Client:acquire(name, opts)
+    return new_lock(self, name, opts, 3):acquire()
+end
+
+--- Acquires a lock if it is free: acquire with `wait = 0`.
+-- @tparam string name
+-- @tparam[opt] table opts as for acquire, without `wait`
+-- @treturn redlock.Lock as acquire
+function Client:try(name, opts)
+    local lock = new_lock(self, name, opts, 3)
+    return lock:acquire { wait = 0 }
+end
+
+local function conclude(lock, ok, ...)
+    local released, message, code = lock:release()
+    if not ok then
+        error((...), 0)
+    elseif not released and code == "lost" then
+        return nil, message, code
+    end
+    return true, ...
+end
+
+--- Runs a function while holding a lock, which is released when it returns, and when it fails.
+-- @tparam string name
+-- @tparam[opt] table opts as for acquire
+-- @tparam function body is called with the lock
+-- @return[1] true, and what body returned
+-- @return[2] nil, message, code, votes: the lock could not be had; or, with code `lost`, body ran but the lock was lost
+-- before its end
+-- @raise what body raised
+function Client:with(name, opts, body)
+    if body == nil and type(opts) == "function" then
+        opts, body = nil, opts
+    end
+    if type(body) ~= "function" then
+        error("redlock: with() takes a function, not " .. type(body), 2)
+    end
+    local lock, message, code, votes = new_lock(self, name, opts, 3):acquire()
+    if not lock then
+        return nil, message, code, votes
+    end
+    return conclude(lock, pcall(body, lock))
+end
+
+local function describe(vote)
+    if not vote.answered then
+        return { node = vote.node, error = vote.text and vote.vote .. " (" .. vote.text .. ")" or vote.vote }
+    end
+    return { node = vote.node, token = vote.text, ttl = vote.ttl, fence = vote.fence, waiters = vote.waiters }
+end
+
+--- Looks at a lock on every node, and changes nothing.
+-- @tparam string name
+-- @treturn[1] table for each node `{ node, token, ttl, fence, waiters }`, without token and ttl (seconds; huge: no limit)
+-- where it is free; or `{ node, error }`
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code: `closed`
+function Client:info(name)
+    options.name(name, 3)
+    if not core.inspect(self.handle, self.prefix .. name) then
+        local code = core.is_closed(self.handle) and "closed" or "unavailable"
+        return nil, failure.message(code, name, {}), code
+    end
+    local nodes = core.votes(self.handle)
+    for index, vote in ipairs(nodes) do
+        nodes[index] = describe(vote)
+    end
+    return nodes
+end
+
+--- Releases what is held and closes every connection. Later calls fail with code `closed`; closing again does nothing.
+function Client:close()
+    core.close(self.handle)
+end
+
+Client.__close = Client.close
+
+function Client:__tostring()
+    local state = core.is_closed(self.handle) and " (closed)" or ""
+    return "redlock.Client of " .. table.concat(core.nodes(self.handle), ", ") .. state
+end
+
+return Client

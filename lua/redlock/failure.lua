@@ -1,0 +1,84 @@
+--- Failures as people read them in a log: the code first, then what happened, then each node's reason.
+-- @module redlock.failure
+-- @local
+
+local failure = {}
+
+local NAME_SHOWN = 80 -- characters
+
+--- A lock's name in quotes, with what a terminal or a log would trip over escaped.
+function failure.quote(name)
+    local shown = #name > NAME_SHOWN and name:sub(1, NAME_SHOWN) .. "..." or name
+    return '"' .. shown:gsub('[%c"\\]', function(character)
+        return ("\\x%02x"):format(character:byte())
+    end) .. '"'
+end
+
+local function reason(vote)
+    local words = vote.node .. " " .. vote.vote
+    if vote.vote == "held" and vote.ttl then
+        local limit = vote.ttl == math.huge and "without a limit" or ("for %.3g s"):format(vote.ttl)
+        return words .. " " .. limit
+    end
+    return vote.text and vote.text ~= "" and words .. " (" .. vote.text .. ")" or words
+end
+
+local function reasons(votes)
+    local list = {}
+    for index, vote in ipairs(votes) do
+        list[index] = reason(vote)
+    end
+    return table.concat(list, "; ")
+end
+
+local function count_answers(votes)
+    local count = 0
+    for _, vote in ipairs(votes) do
+        count = count + (vote.answered and 1 or 0)
+    end
+    return count
+end
+
+local explain = {}
+
+function explain.locked(name, votes)
+    return ("%s is held by another: %s"):format(name, reasons(votes))
+end
+
+function explain.timeout(name, votes, terms)
+    return ("%s could not be had within %g s: %s"):format(name, terms.wait, reasons(votes))
+end
+
+function explain.unavailable(name, votes)
+    local answers, needed = count_answers(votes), math.floor(#votes / 2) + 1
+    local verdict = answers >= needed and "a majority answered, but too late for its lease"
+        or ("%d of %d nodes answered, %d needed"):format(answers, #votes, needed)
+    return ("%s: %s: %s"):format(name, verdict, reasons(votes))
+end
+
+function explain.closed(name)
+    return ("%s: the client was closed"):format(name)
+end
+
+local losses = {
+    ["never held"] = "was not acquired",
+    ["expired"] = "ran out of its lease",
+    ["taken"] = "was taken by another",
+    ["gone"] = "is gone from the nodes",
+    ["released"] = "was released",
+    ["another process"] = "belongs to the process that acquired it, not to its child",
+}
+
+--- The message of a lock that is no longer held.
+-- @tparam string name
+-- @tparam string status as core.status() gives it
+function failure.lost(name, status)
+    return ("lost: %s %s"):format(failure.quote(name), losses[status] or "is no longer held")
+end
+
+--- The message of an operation on a lock that failed.
+function failure.message(code, name, votes, terms)
+    return code .. ": " .. explain[code](failure.quote(name), votes, terms)
+end
+
+return failure

@@ -120,6 +120,7 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
 {
     if (client->closed || !be_in_own_process(client))
         return false;
+    rlk_loop_top_up(client->loop);
     rlk_lock_init(&client->lock, rlk_loop_quorum(client->loop), key, client->tallies);
     return rlk_loop_attach(client->loop, &client->lock);
 }
@@ -165,11 +166,14 @@ static enum rlk_outcome run(struct rlk_client *client)
 
 static struct rlk_holding *hold(struct rlk_client *client)
 {
-    struct rlk_holding *holding = rlk_holding_new(&client->lock);
+    bool renew = client->lock.lease.terms.renew;
+    struct rlk_quorum *quorum =
+        renew ? rlk_engine_quorum(client->engine) : rlk_loop_quorum(client->loop);
+    struct rlk_holding *holding = rlk_holding_new(&client->lock, quorum);
     if (!holding)
         return NULL;
     link_in(client, holding);
-    if (client->lock.lease.terms.renew)
+    if (renew)
         rlk_engine_keep(client->engine, holding);
     return holding;
 }

@@ -90,12 +90,8 @@ static void on_moved(void *context, struct rlk_lock *lock)
 
 static void start_keeping(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    struct rlk_lock *lock = &holding->lock;
-    struct rlk_lease lease = lock->lease;
-    rlk_lock_init(lock, rlk_loop_quorum(engine->loop), lock->key, NULL);
-    rlk_lock_adopt(lock, &lease, atomic_load(&holding->deadline_ms));
-    if (rlk_loop_attach(engine->loop, lock))
-        rlk_loop_touch(engine->loop, lock);
+    if (rlk_loop_attach(engine->loop, &holding->lock))
+        rlk_loop_touch(engine->loop, &holding->lock);
     else
         rlk_holding_end(holding, RLK_LOST_EXPIRED); /* rather than believed in, and not renewed */
 }
@@ -271,6 +267,11 @@ static void kick(struct rlk_engine *engine)
 static int64_t first_renewal(const struct rlk_holding *holding)
 {
     return holding->lock.lease.granted_ms + holding->lock.lease.terms.ttl_ms / 4;
+}
+
+struct rlk_quorum *rlk_engine_quorum(struct rlk_engine *engine)
+{
+    return rlk_loop_quorum(engine->loop);
 }
 
 void rlk_engine_keep(struct rlk_engine *engine, struct rlk_holding *holding)

@@ -6,14 +6,14 @@
 
 #include "io/system.h"
 
-struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner)
+struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum)
 {
     struct rlk_holding *holding = calloc(1, sizeof *holding + owner->key.len);
     if (!holding)
         return NULL;
     memcpy(holding->key, owner->key.bytes, owner->key.len);
-    holding->lock.key = (struct rlk_key){holding->key, owner->key.len};
-    holding->lock.lease = owner->lease;
+    rlk_lock_init(&holding->lock, quorum, (struct rlk_key){holding->key, owner->key.len}, NULL);
+    rlk_lock_adopt(&holding->lock, &owner->lease, owner->deadline_ms);
     holding->generation = rlk_fork_generation();
     atomic_init(&holding->references, 1);
     atomic_init(&holding->status, RLK_HOLDS);

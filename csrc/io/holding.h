@@ -1,8 +1,8 @@
 /* A holding: one grant, from the moment that it was given. The thread that acquired it and the engine that renews it
  * share it; each holds a reference.
  *
- * The lease and the key never change. The lock machine is the engine's alone while it keeps the holding. Deadline and
- * status are what the two tell each other. */
+ * lock.lease and lock.key never change once it is made; the rest of the lock machine is the engine's alone while it
+ * keeps the holding. Deadline and status are what the two tell each other. */
 #ifndef RLK_HOLDING_H
 #define RLK_HOLDING_H
 
@@ -36,8 +36,9 @@ struct rlk_holding {
     char key[]; /* of lock.key */
 };
 
-/* A copy of what the lock owns, with one reference. NULL if there is no memory. */
-struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner);
+/* A copy of what the lock owns, with one reference; its machine belongs to the quorum (of an engine's loop, or of the
+ * owner's). NULL if there is no memory. */
+struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum);
 void rlk_holding_retain(struct rlk_holding *holding);
 void rlk_holding_drop(struct rlk_holding *holding);
 

@@ -70,7 +70,7 @@ static bool new_peers(struct rlk_loop *loop)
     return true;
 }
 
-static void top_up(struct rlk_loop *loop)
+void rlk_loop_top_up(struct rlk_loop *loop)
 {
     if (loop->quorum.token[0])
         return;
@@ -85,7 +85,7 @@ static void seed_quorum(struct rlk_loop *loop)
     snprintf(loop->quorum.inbox, sizeof loop->quorum.inbox, "redlock:%s", id);
     rlk_random_bytes(&loop->quorum.random, sizeof loop->quorum.random);
     loop->quorum.random |= 1;
-    top_up(loop);
+    rlk_loop_top_up(loop);
 }
 
 struct rlk_loop *rlk_loop_new(const struct rlk_settings *settings)
@@ -138,7 +138,6 @@ void rlk_loop_close_inherited(struct rlk_loop *loop)
 
 struct rlk_quorum *rlk_loop_quorum(struct rlk_loop *loop)
 {
-    top_up(loop);
     return &loop->quorum;
 }
 
@@ -285,7 +284,7 @@ static void vote_for(struct rlk_loop *loop, struct rlk_lock *lock, int node, enu
                      const char *text, int64_t now_ms)
 {
     struct rlk_vote vote = {.reason = reason, .text = text, .text_len = text ? strlen(text) : 0};
-    top_up(loop);
+    rlk_loop_top_up(loop);
     rlk_lock_vote(lock, node, lock->round, &vote, now_ms);
     moved(loop, lock);
 }
@@ -442,7 +441,7 @@ static void on_wake(struct rlk_loop *loop, int node, const struct rlk_wake *wake
         pass_on(loop, node, wake);
         return;
     }
-    top_up(loop);
+    rlk_loop_top_up(loop);
     rlk_lock_wake(lock, node, wake->fence, now_ms);
     moved(loop, lock);
 }
@@ -452,7 +451,7 @@ static void on_vote(struct rlk_loop *loop, int node, const struct rlk_event *eve
     struct rlk_lock *lock = find(loop, event->asker.tag);
     if (!lock)
         return;
-    top_up(loop);
+    rlk_loop_top_up(loop);
     rlk_lock_vote(lock, node, event->asker.round, &event->vote, now_ms);
     moved(loop, lock);
 }
@@ -476,7 +475,7 @@ static void on_inbox_ready(struct rlk_loop *loop, int64_t now_ms)
         struct rlk_lock *lock = loop->members[slot].lock;
         if (!lock || !rlk_lock_wants_inbox(lock))
             continue;
-        top_up(loop);
+        rlk_loop_top_up(loop);
         rlk_lock_inbox_ready(lock, now_ms);
         moved(loop, lock);
     }
@@ -524,7 +523,7 @@ void rlk_loop_settle(struct rlk_loop *loop)
     }
     while (rlk_agenda_take(&loop->agenda, now_ms, &slot)) {
         struct rlk_lock *lock = loop->members[slot].lock;
-        top_up(loop);
+        rlk_loop_top_up(loop);
         rlk_lock_time(lock, now_ms);
         moved(loop, lock);
     }

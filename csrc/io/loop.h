@@ -25,8 +25,11 @@ void rlk_loop_free(struct rlk_loop *loop);
  * another thread may have been using the loop. */
 void rlk_loop_close_inherited(struct rlk_loop *loop);
 
-/* For rlk_lock_init(), and topped up for the next input. */
+/* For rlk_lock_init(). Any thread may ask; only the loop's own uses it. */
 struct rlk_quorum *rlk_loop_quorum(struct rlk_loop *loop);
+
+/* Hands in a fresh token and the wall clock; before every input to a lock that comes from outside the loop. */
+void rlk_loop_top_up(struct rlk_loop *loop);
 
 /* The lock takes part, under an id of its own, until it is detached. False if there is no memory. */
 bool rlk_loop_attach(struct rlk_loop *loop, struct rlk_lock *lock);

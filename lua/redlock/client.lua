@@ -34,7 +34,7 @@ end
 -- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`; they hold for every acquire
 -- @treturn redlock.Lock
 function Client:lock(name, opts)
-    return new_lock(self, name, opts, 3)
+    return (new_lock(self, name, opts, 3)) -- no tail call: it would hide the caller's line
 end
 
 --- Acquires a lock, waiting for it if need be.

@@ -31,7 +31,8 @@ local redlock = {
 -- @treturn redlock.Client
 -- @raise what is wrong with the settings, at the caller's line; URLs and passwords are never quoted
 function redlock.new(settings)
-    return Client.new(options.client(settings, 3), 3)
+    local client = Client.new(options.client(settings, 3), 3) -- no tail call: it would hide the caller's line
+    return client
 end
 
 return redlock

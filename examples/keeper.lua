@@ -1,8 +1,8 @@
 --- Runs a command as a child that cannot outlive this process, however this process ends.
 -- A small shell, the keeper, holds the child and reads our orders from a pipe. When we die, even by
 -- `kill -9`, the pipe closes, and the keeper kills the child and removes its private directory.
--- It lives in a session of its own where the system has `setsid`, so Ctrl-C never reaches it.
--- Nothing is needed beyond the standard library and a POSIX shell.
+-- Where the system has `setsid`, it lives in a session of its own, which Ctrl-C does not reach.
+-- What we forked, and what `os.execute` runs, holds the pipe too: the child lives as long as they.
 
 local keeper = {}
 
@@ -119,7 +119,10 @@ function keeper.random_bytes(count)
     return table.concat(bytes)
 end
 
-local function hex(bytes)
+--- A random name.
+-- @treturn string 16 hexadecimal digits
+function keeper.random_name()
+    local bytes = keeper.random_bytes(8)
     return (bytes:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
@@ -129,7 +132,7 @@ local function private_directory()
     if parent == "" or #parent > 60 then
         parent = "/tmp"
     end
-    return (parent:gsub("/+$", "")) .. "/redlock-" .. hex(keeper.random_bytes(8))
+    return (parent:gsub("/+$", "")) .. "/redlock-" .. keeper.random_name()
 end
 
 --- Makes a keeper: a private directory and a shell that waits for orders. Does not wait for it.
@@ -171,7 +174,7 @@ end
 -- @tparam string name file name, without blanks
 -- @tparam string text no NUL; a newline is added when the last one is missing
 function Keeper:save(name, text)
-    local final = "end-" .. hex(keeper.random_bytes(8))
+    local final = "end-" .. keeper.random_name()
     local newline = text:sub(-1) == "\n" and "" or "\n"
     order(self, ("save %s %s\n%s%s%s"):format(name, final, text, newline, final))
 end

@@ -144,9 +144,7 @@ end
 local function create(options)
     local server = setmetatable({ options = options, keeper = keeper.new() }, Server)
     server.socket = server.keeper.dir .. "/redis.sock"
-    server.secret = keeper.random_bytes(12):gsub(".", function(byte)
-        return ("%02x"):format(byte:byte())
-    end)
+    server.secret = keeper.random_name()
     move_to(server, random_port())
     running[server] = true
     launch(server)

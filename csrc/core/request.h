@@ -13,6 +13,7 @@
 #define RLK_INBOX_SIZE 40  /* "redlock:" and 28 characters, and a NUL */
 #define RLK_WAITER_SIZE 64 /* an inbox, '/', the decimal id of a waiter, and a NUL */
 #define RLK_BATCH_MAX 256  /* locks in one RLK_EXTEND_MANY */
+#define RLK_FENCE_TTL_S 86400 /* how long a node remembers a ballot, unless leases are longer */
 
 /* Milliseconds that no waiter and no lease reaches. */
 #define RLK_NEVER INT64_MAX

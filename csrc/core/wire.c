@@ -8,8 +8,6 @@
 
 #include "core/scripts.h"
 
-#define CLAIM_MS "1000"       /* how long a waiter that was woken has to come */
-#define QUEUE_TTL_MS "30000"  /* of a queue that nobody joins any more */
 #define SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
 #define NUMBER_SIZE 24
 #define ARGUMENTS_MAX 20
@@ -77,49 +75,35 @@ static struct rlk_key side_key(const struct rlk_key *key, const char *suffix, ch
     return (struct rlk_key){buffer, len + suffix_len};
 }
 
-struct side_keys {
-    char fence[SIDE_KEY_SIZE], queue[SIDE_KEY_SIZE], claim[SIDE_KEY_SIZE];
-};
-
-/* "EVALSHA sha1 n lock fence queue claim", the first n of the keys. */
+/* "EVALSHA sha1 2 lock side-key" */
 static void add_script(struct arguments *arguments, const struct rlk_request *request, bool by_text,
-                       int keys, struct side_keys *buffers)
+                       const char *suffix, char side[SIDE_KEY_SIZE])
 {
-    static const char *const counts[] = {"0", "1", "2", "3", "4"};
     const struct rlk_script *script = rlk_script(request->kind);
+    struct rlk_key side_name = side_key(&request->key, suffix, side);
     add_text(arguments, by_text ? "EVAL" : "EVALSHA");
     add_text(arguments, by_text ? script->text : script->sha1);
-    add_text(arguments, counts[keys]);
+    add_text(arguments, "2");
     add(arguments, request->key.bytes, request->key.len);
-    struct rlk_key side = side_key(&request->key, ":fence", buffers->fence);
-    add(arguments, side.bytes, side.len);
-    if (keys > 2) {
-        side = side_key(&request->key, ":queue", buffers->queue);
-        add(arguments, side.bytes, side.len);
-    }
-    if (keys > 3) {
-        side = side_key(&request->key, ":claim", buffers->claim);
-        add(arguments, side.bytes, side.len);
-    }
+    add(arguments, side_name.bytes, side_name.len);
 }
 
 static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     struct arguments arguments = {0};
-    struct side_keys side_keys;
+    char side[SIDE_KEY_SIZE];
     char ttl[NUMBER_SIZE], fence[NUMBER_SIZE], fence_ttl[NUMBER_SIZE], arrival[NUMBER_SIZE];
     bool queued = request->waiter[0] || request->fair;
-    add_script(&arguments, request, by_text, queued ? 4 : 2, &side_keys);
+    add_script(&arguments, request, by_text, ":fence", side);
     add_text(&arguments, request->token);
     add_text(&arguments, decimal(ttl, request->ttl_ms));
     add_text(&arguments, decimal(fence, request->fence));
-    add_text(&arguments, decimal(fence_ttl, request->fence_ttl_s));
+    if (queued || request->fence_ttl_s != RLK_FENCE_TTL_S)
+        add_text(&arguments, decimal(fence_ttl, request->fence_ttl_s));
     if (queued) {
         add_text(&arguments, request->waiter);
         add_text(&arguments, decimal(arrival, request->arrival_us));
         add_text(&arguments, request->fair ? "1" : "");
-        add_text(&arguments, CLAIM_MS);
-        add_text(&arguments, QUEUE_TTL_MS);
     }
     return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
 }
@@ -127,9 +111,9 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
 static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     struct arguments arguments = {0};
-    struct side_keys side_keys;
+    char side[SIDE_KEY_SIZE];
     char ttl[NUMBER_SIZE], fence[NUMBER_SIZE], fence_ttl[NUMBER_SIZE];
-    add_script(&arguments, request, by_text, 2, &side_keys);
+    add_script(&arguments, request, by_text, ":fence", side);
     add_text(&arguments, request->token);
     add_text(&arguments, decimal(ttl, request->ttl_ms));
     add_text(&arguments, decimal(fence, request->fence));
@@ -140,19 +124,19 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
 static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     struct arguments arguments = {0};
-    struct side_keys side_keys;
-    add_script(&arguments, request, by_text, 4, &side_keys);
+    char side[SIDE_KEY_SIZE];
+    add_script(&arguments, request, by_text, ":queue", side);
     add_text(&arguments, request->token);
-    add_text(&arguments, request->waiter);
-    add_text(&arguments, CLAIM_MS);
+    if (request->waiter[0])
+        add_text(&arguments, request->waiter);
     return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
 }
 
 static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     struct arguments arguments = {0};
-    struct side_keys side_keys;
-    add_script(&arguments, request, by_text, 3, &side_keys);
+    char side[SIDE_KEY_SIZE];
+    add_script(&arguments, request, by_text, ":fence", side);
     return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
 }
 
@@ -237,14 +221,14 @@ static struct rlk_vote vote_of_status(const redisReply *reply)
 static struct rlk_vote vote_of_acquire(const redisReply *reply)
 {
     struct rlk_vote vote = {.reason = RLK_MALFORMED};
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1 || !is_integer(reply->element[0]))
+    if (is_integer(reply) && reply->integer == 1)
+        vote.reason = RLK_GRANTED;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || !is_integer(reply->element[0]))
         return vote;
     redisReply **element = reply->element;
     long long status = element[0]->integer;
-    if (status == 1) {
-        vote.reason = RLK_GRANTED;
-    } else if (status == 0 && reply->elements == 3 && is_integer(element[1]) &&
-               read_fence(element[2], &vote.fence)) {
+    if (status == 0 && reply->elements == 3 && is_integer(element[1]) &&
+        read_fence(element[2], &vote.fence)) {
         vote.reason = RLK_HELD;
         vote.ttl_ms = element[1]->integer;
     } else if (status == -1 && reply->elements == 2 && read_fence(element[1], &vote.fence)) {

@@ -34,6 +34,7 @@ struct rlk_engine {
     struct rlk_holding *arriving, *leaving; /* by engine_next */
     struct chore *new_chores;
     int64_t sleeping_until_ms; /* AWAKE while the thread will look at the lists before it sleeps */
+    int64_t horizon_ms;        /* what it was last kicked for: it sleeps no longer than that */
     bool stopping;
 
     /* the thread's alone */
@@ -201,13 +202,17 @@ static void take_lists(struct rlk_engine *engine)
     take_chores(engine, chores);
 }
 
-/* True if the thread may sleep until then: nobody has put anything on the lists meanwhile. */
-static bool fall_asleep(struct rlk_engine *engine, int64_t until_ms)
+/* False if somebody has put something on the lists meanwhile. Sleeping until the horizon, although what it was kicked for
+ * may be gone by now, is what spares a program that locks and releases all the time a kick for every lock. */
+static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
+    int64_t now_ms = rlk_clock_ms();
     pthread_mutex_lock(&engine->mutex);
     bool idle = !engine->arriving && !engine->leaving && !engine->new_chores;
+    if (now_ms < engine->horizon_ms && engine->horizon_ms < *until_ms)
+        *until_ms = engine->horizon_ms;
     if (idle)
-        engine->sleeping_until_ms = until_ms;
+        engine->sleeping_until_ms = *until_ms;
     pthread_mutex_unlock(&engine->mutex);
     return idle;
 }
@@ -240,7 +245,7 @@ static void *run(void *argument)
             return NULL;
         if (stop_at_ms < until_ms)
             until_ms = stop_at_ms;
-        if (!fall_asleep(engine, until_ms))
+        if (!fall_asleep(engine, &until_ms))
             continue;
         rlk_loop_poll(engine->loop, until_ms, engine->wake_fd);
         eventfd_read(engine->wake_fd, &kicks);
@@ -255,6 +260,7 @@ static bool must_kick(struct rlk_engine *engine, int64_t due_ms)
     if (engine->sleeping_until_ms == AWAKE || due_ms >= engine->sleeping_until_ms)
         return false;
     engine->sleeping_until_ms = AWAKE;
+    engine->horizon_ms = due_ms;
     return true;
 }
 

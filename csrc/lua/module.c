@@ -10,7 +10,6 @@
 
 #define CLIENT_TYPE "redlock.client"
 #define LOCK_TYPE "redlock.lock"
-#define FENCE_TTL_MIN_S (24 * 60 * 60)
 
 /* What the Lua objects of one client share. */
 struct shared_client {
@@ -86,7 +85,7 @@ static struct rlk_terms check_terms(lua_State *L, int index)
     lua_pop(L, 1);
     luaL_argcheck(L, terms.ttl_ms >= 1 && terms.wait_ms >= 0, index, "terms out of range");
     int64_t lease_s = terms.ttl_ms / 1000;
-    terms.fence_ttl_s = lease_s > FENCE_TTL_MIN_S / 2 ? 2 * lease_s : FENCE_TTL_MIN_S;
+    terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
     return terms;
 }
 

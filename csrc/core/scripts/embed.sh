@@ -11,7 +11,7 @@ folder=$1
 expand() {
     while IFS= read -r line; do
         case $line in
-            '-- include '*) expand "$folder/${line#-- include }.lua" ;;
+            *'-- include '*) expand "$folder/${line#*-- include }.lua" ;;
             *) printf '%s\n' "$line" ;;
         esac
     done <"$1" | sed -e 's/^ *--.*$//' -e 's/^ *//' -e '/^$/d'

@@ -14,10 +14,11 @@ end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
+local ballot = ARGV[3]
 local fence = redis.call('GET', KEYS[2])
-if fence and tonumber(fence) >= tonumber(ARGV[3]) then
+if fence and (#fence > #ballot or (#fence == #ballot and fence >= ballot)) then
     redis.call('EXPIRE', KEYS[2], ARGV[4])
 else
-    redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])
+    redis.call('SET', KEYS[2], ballot, 'EX', ARGV[4])
 end
 return 1

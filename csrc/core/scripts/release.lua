@@ -1,29 +1,32 @@
 -- Release the lock if this token holds it, take a waiter out of the queue, and wake whoever is next.
 --
--- KEYS  lock, fence, queue, claim
--- ARGV  token ('' to release nothing), waiter that leaves the queue ('' for none), claim time in ms
+-- KEYS  lock, queue (whose name ends in "queue"; fence and claim are its neighbours)
+-- ARGV  token ('' to release nothing)[, waiter that leaves the queue]
 -- Reply 1 released | 0 absent | -1 another's
 --
 -- A wake-up that was meant for the waiter that leaves is passed on to the next.
 
--- include wake
-
+local waiter = ARGV[2]
 local holder = redis.call('GET', KEYS[1])
 local released = holder == ARGV[1]
 if released then
     redis.call('DEL', KEYS[1])
 end
 
-local passed_on = false
-if ARGV[2] ~= '' then
-    redis.call('ZREM', KEYS[3], ARGV[2])
-    if redis.call('GET', KEYS[4]) == ARGV[2] then
-        redis.call('DEL', KEYS[4])
-        passed_on = not holder
+if waiter or (released and redis.call('EXISTS', KEYS[2]) == 1) then
+    local side = string.sub(KEYS[2], 1, -6)
+    local claim = side .. 'claim'
+    local next_may_come = released
+    if waiter then
+        redis.call('ZREM', KEYS[2], waiter)
+        if redis.call('GET', claim) == waiter then
+            redis.call('DEL', claim)
+            next_may_come = released or not holder
+        end
     end
-end
-
-if released or passed_on then
-    wake(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3])
+    if next_may_come then
+        -- include wake
+        wake(KEYS[1], redis.call('GET', side .. 'fence') or '0', KEYS[2], claim)
+    end
 end
 return released and 1 or (holder and -1 or 0)

@@ -1,18 +1,17 @@
--- Included by the scripts that can free a lock: tell the waiter who came first.
+-- Included by the scripts that can find the lock free: tell the waiter who came first.
 --
--- The head leaves the queue and has claim_ms to come; while the claim stands, a fair acquire by anyone
--- else is refused. PUBLISH answers how many heard it: nobody means that the waiter's process is gone.
+-- The head leaves the queue and has a second to come; while that claim stands, a fair acquire by anyone else is
+-- refused. PUBLISH answers how many heard it: nobody means that the waiter's process is gone.
 -- Returns the waiter that was told, or false.
-local function wake(lock, fence, queue, claim, claim_ms)
+local function wake(lock, fence, queue, claim)
     while true do
         local head = redis.call('ZPOPMIN', queue)[1]
         if not head then
             return false
         end
         local inbox, waiter = string.match(head, '^(.*)/(.*)$')
-        local highest = redis.call('GET', fence) or '0'
-        if inbox and redis.call('PUBLISH', inbox, waiter .. ' ' .. highest .. ' ' .. lock) > 0 then
-            redis.call('SET', claim, head, 'PX', claim_ms)
+        if inbox and redis.call('PUBLISH', inbox, waiter .. ' ' .. fence .. ' ' .. lock) > 0 then
+            redis.call('SET', claim, head, 'PX', 1000)
             return head
         end
     end

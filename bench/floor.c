@@ -19,8 +19,6 @@
 #define NODES_MAX 32
 #define TOKEN_BYTES 21
 #define TTL_MS "30000"
-#define FENCE_TTL_S "86400"
-#define CLAIM_MS "1000"
 #define KEY "floor"
 #define SHA1_SIZE 41
 
@@ -127,8 +125,8 @@ static void acquire(const char *token)
 {
     if (with_scripts) {
         char ballot[24];
-        command(9, (const char *[]){"EVALSHA", acquire_sha1, "2", KEY, "{" KEY "}:fence", token,
-                                    TTL_MS, make_ballot(ballot), FENCE_TTL_S});
+        command(8, (const char *[]){"EVALSHA", acquire_sha1, "2", KEY, "{" KEY "}:fence", token,
+                                    TTL_MS, make_ballot(ballot)});
     } else {
         command(6, (const char *[]){"SET", KEY, token, "NX", "PX", TTL_MS});
     }
@@ -137,8 +135,7 @@ static void acquire(const char *token)
 static void release(const char *token)
 {
     if (with_scripts)
-        command(10, (const char *[]){"EVALSHA", release_sha1, "4", KEY, "{" KEY "}:fence",
-                                     "{" KEY "}:queue", "{" KEY "}:claim", token, "", CLAIM_MS});
+        command(6, (const char *[]){"EVALSHA", release_sha1, "2", KEY, "{" KEY "}:queue", token});
     else
         command(5, (const char *[]){"EVALSHA", release_sha1, "1", KEY, token});
 }

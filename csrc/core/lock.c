@@ -240,11 +240,17 @@ static void wait_for(struct rlk_lock *lock, int64_t interval_ms, int64_t now_ms)
     lock->poll_at_ms = now_ms + interval_ms;
 }
 
-/* By what the last attempt heard. */
+/* The last attempt was granted too late, or too few nodes answered. Nodes that had not answered yet when the attempt was
+ * decided without them count as being there. */
+static bool is_unavailable(const struct rlk_lock *lock)
+{
+    return has_majority(lock, lock->granted) ||
+           !can_still_have_majority(lock, nodes_that_said(lock, rlk_reason_is_answer));
+}
+
 static void give_up(struct rlk_lock *lock)
 {
-    bool late = has_majority(lock, lock->granted);
-    if (late || !has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
+    if (is_unavailable(lock))
         finish(lock, RLK_UNAVAILABLE);
     else
         finish(lock, lock->lease.terms.wait_ms == 0 ? RLK_LOCKED : RLK_TIMEOUT);
@@ -253,7 +259,8 @@ static void give_up(struct rlk_lock *lock)
 /* The nodes answered, and the lock is not mine. */
 static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
 {
-    lock->give_up_at_ms = RLK_NEVER;
+    if (has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
+        lock->give_up_at_ms = RLK_NEVER;
     if (now_ms >= lock->wait_until_ms)
         give_up(lock);
     else if (lock->woken)
@@ -284,7 +291,6 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
     rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
-    rlk_nodes answered = nodes_that_said(lock, rlk_reason_is_answer);
     owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
     end_round(lock);
     bool bid_again = outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
@@ -292,8 +298,8 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     if (bid_again || dial_again) {
         lock->tries++;
         start_another_attempt(lock, now_ms);
-    } else if (!has_majority(lock, answered) || has_majority(lock, lock->granted)) {
-        wait_for_nodes(lock, now_ms); /* unreachable; or granted too late, by nodes that are too slow */
+    } else if (is_unavailable(lock)) {
+        wait_for_nodes(lock, now_ms);
     } else {
         wait_for_turn(lock, now_ms);
     }
@@ -701,7 +707,7 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock)
 
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)
 {
-    return lock->state == RLK_WAITING && lock->lease.terms.wait_ms > 0 && lock->give_up_at_ms == RLK_NEVER;
+    return lock->state == RLK_WAITING && lock->give_up_at_ms == RLK_NEVER;
 }
 
 int64_t rlk_lock_remaining(const struct rlk_lock *lock, int64_t now_ms)

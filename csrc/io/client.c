@@ -27,6 +27,14 @@ struct rlk_client {
 
 /* ---- life ---- */
 
+static struct rlk_loop *new_loop(const struct rlk_settings *settings)
+{
+    struct rlk_loop *loop = rlk_loop_new(settings);
+    if (loop)
+        rlk_loop_be_eager(loop);
+    return loop;
+}
+
 struct rlk_client *rlk_client_new(struct rlk_settings *settings)
 {
     struct rlk_client *client = calloc(1, sizeof *client);
@@ -34,7 +42,7 @@ struct rlk_client *rlk_client_new(struct rlk_settings *settings)
         return NULL;
     client->settings = *settings;
     client->generation = rlk_fork_generation();
-    client->loop = rlk_loop_new(&client->settings);
+    client->loop = new_loop(&client->settings);
     if (client->loop)
         return client;
     explicit_bzero(&client->settings, sizeof client->settings);
@@ -71,7 +79,7 @@ static bool be_in_own_process(struct rlk_client *client)
         rlk_loop_close_inherited(client->loop);
         rlk_loop_free(client->loop);
     }
-    client->loop = client->closed ? NULL : rlk_loop_new(&client->settings);
+    client->loop = client->closed ? NULL : new_loop(&client->settings);
     return client->loop != NULL;
 }
 
@@ -120,6 +128,7 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
 {
     if (client->closed || !be_in_own_process(client))
         return false;
+    rlk_loop_catch_up(client->loop);
     rlk_loop_top_up(client->loop);
     rlk_lock_init(&client->lock, rlk_loop_quorum(client->loop), key, client->tallies);
     return rlk_loop_attach(client->loop, &client->lock);

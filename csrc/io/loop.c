@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 
 #define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
 #define SERVED_MAX 8
+#define CATCH_UP_MS 5
+#define EAGER_US 60 /* falling asleep and being woken costs about as much as such a wait */
 #define NOBODY UINT32_MAX
 
 struct member {
@@ -38,6 +41,9 @@ struct rlk_loop {
     struct rlk_peer *commands; /* one per node */
     struct rlk_peer *inboxes;  /* one per node, connected once somebody waits */
     bool inbox_wanted;
+    bool eager;
+    int64_t settled_ms; /* when it last looked at its connections */
+    int64_t usual_wait_us; /* for replies, smoothed: looking for them pays only if they come soon */
     int64_t longest_lease_ms;
 
     struct member *members;
@@ -509,17 +515,24 @@ static void take_inbox_events(struct rlk_loop *loop, int node, int64_t now_ms)
         on_inbox_ready(loop, now_ms);
 }
 
+static void take_events(struct rlk_loop *loop, int node, int64_t now_ms)
+{
+    take_command_events(loop, node, now_ms);
+    take_inbox_events(loop, node, now_ms);
+}
+
 /* ---- a turn ---- */
 
 void rlk_loop_settle(struct rlk_loop *loop)
 {
     uint32_t slot;
     int64_t now_ms = rlk_clock_ms();
+    loop->settled_ms = now_ms;
     for (int node = 0; node < loop->quorum.nodes; node++) {
+        take_events(loop, node, now_ms);
         rlk_peer_time(&loop->commands[node], now_ms);
         rlk_peer_time(&loop->inboxes[node], now_ms);
-        take_command_events(loop, node, now_ms);
-        take_inbox_events(loop, node, now_ms);
+        take_events(loop, node, now_ms);
     }
     while (rlk_agenda_take(&loop->agenda, now_ms, &slot)) {
         struct rlk_lock *lock = loop->members[slot].lock;
@@ -587,6 +600,38 @@ static void watch(struct pollfd *fd, const struct rlk_peer *peer)
     fd->revents = 0;
 }
 
+void rlk_loop_be_eager(struct rlk_loop *loop)
+{
+    loop->eager = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+}
+
+static bool expects_replies(const struct rlk_loop *loop)
+{
+    for (int node = 0; node < loop->quorum.nodes; node++)
+        if (rlk_node_in_flight(loop->commands[node].node) > 0)
+            return true;
+    return false;
+}
+
+/* As poll(2). */
+static int look_out(struct rlk_loop *loop, struct pollfd *fds, nfds_t count, int64_t until_ms)
+{
+    int ready = 0;
+    if (!loop->eager || !expects_replies(loop))
+        return poll(fds, count, timeout_until(until_ms));
+    int64_t start_us = rlk_clock_us(), waited_us = 0;
+    while (loop->usual_wait_us < EAGER_US && waited_us < EAGER_US && ready == 0) {
+        ready = poll(fds, count, 0);
+        waited_us = rlk_clock_us() - start_us;
+    }
+    if (ready == 0) {
+        ready = poll(fds, count, timeout_until(until_ms));
+        waited_us = rlk_clock_us() - start_us;
+    }
+    loop->usual_wait_us += (waited_us - loop->usual_wait_us) / 8;
+    return ready;
+}
+
 void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
 {
     struct pollfd fds[2 * RLK_NODES_MAX + 1];
@@ -596,7 +641,7 @@ void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
         watch(&fds[2 * node + 1], &loop->inboxes[node]);
     }
     fds[2 * nodes] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-    int ready = poll(fds, 2 * nodes + 1, timeout_until(until_ms));
+    int ready = look_out(loop, fds, 2 * nodes + 1, until_ms);
     int64_t now_ms = rlk_clock_ms();
     for (nfds_t node = 0; ready > 0 && node < nodes; node++) {
         if (fds[2 * node].revents)
@@ -604,6 +649,15 @@ void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
         if (fds[2 * node + 1].revents)
             rlk_peer_read(&loop->inboxes[node], now_ms);
     }
+}
+
+void rlk_loop_catch_up(struct rlk_loop *loop)
+{
+    int64_t now_ms = rlk_clock_ms();
+    if (now_ms - loop->settled_ms < CATCH_UP_MS || !expects_replies(loop))
+        return;
+    rlk_loop_poll(loop, now_ms, -1);
+    rlk_loop_settle(loop);
 }
 
 void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)

@@ -38,6 +38,14 @@ void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock);
 /* After an input to an attached lock: what it wants leaves with the next turn. */
 void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock);
 
+/* For a loop that a caller waits on: look for replies for some microseconds, giving way to whoever wants the processor,
+ * before the thread is put to sleep. */
+void rlk_loop_be_eager(struct rlk_loop *loop);
+
+/* Before a new lock takes part in a loop that may not have turned for long: replies that came meanwhile are taken in, lest
+ * their nodes be thought silent. */
+void rlk_loop_catch_up(struct rlk_loop *loop);
+
 /* Sends what is wanted, waits until something happens or until_ms, and takes it in. */
 void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms);
 

@@ -198,27 +198,60 @@ static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
 
 /* ---- requests ---- */
 
-bool rlk_node_send(struct rlk_node *node, enum rlk_request_kind kind,
-                   const struct rlk_request *requests, const struct rlk_asker *askers, size_t count)
+/* Notes who is to have the next reply. False, and nothing noted, if there is no memory. */
+static bool expect(struct rlk_node *node, enum rlk_request_kind kind, const struct rlk_asker *askers,
+                   size_t count)
+{
+    struct expected expected = {kind, (uint32_t)count};
+    if (!rlk_buffer_append(&node->askers, askers, count * sizeof *askers))
+        return false;
+    if (rlk_buffer_append(&node->in_flight, &expected, sizeof expected))
+        return true;
+    node->askers.end -= count * sizeof *askers;
+    return false;
+}
+
+static void expect_no_more(struct rlk_node *node, size_t count)
+{
+    node->askers.end -= count * sizeof(struct rlk_asker);
+    node->in_flight.end -= sizeof(struct expected);
+}
+
+/* By its text only if the server may not have the script, and then no longer. */
+static bool goes_by_text(struct rlk_node *node, enum rlk_request_kind kind, bool once)
+{
+    bool by_text = node->scripts[kind] == UNKNOWN || (once && node->scripts[kind] != KNOWN);
+    if (by_text)
+        node->scripts[kind] = ASSUMED;
+    return by_text;
+}
+
+bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
+                   struct rlk_memo *memo)
+{
+    enum rlk_request_kind kind = request->kind;
+    assert(node->phase == READY && !node->login.channel);
+    if (!expect(node, kind, &asker, 1))
+        return false;
+    bool by_text = goes_by_text(node, kind, request->once);
+    bool sent = memo ? rlk_wire_remembered(&node->output, memo, asker.tag, request, by_text)
+                     : rlk_wire_request(&node->output, kind, request, 1, by_text);
+    if (!sent)
+        expect_no_more(node, 1);
+    return sent;
+}
+
+bool rlk_node_send_batch(struct rlk_node *node, const struct rlk_request *requests,
+                         const struct rlk_asker *askers, size_t count)
 {
     assert(node->phase == READY && !node->login.channel);
-    struct expected expected = {kind, (uint32_t)count};
-    size_t askers_end = node->askers.end, in_flight_end = node->in_flight.end;
-    bool by_text = node->scripts[kind] == UNKNOWN || (requests[0].once && node->scripts[kind] != KNOWN);
-    if (rlk_buffer_append(&node->askers, askers, count * sizeof *askers)) {
-        askers_end = node->askers.end - count * sizeof *askers;
-        if (rlk_buffer_append(&node->in_flight, &expected, sizeof expected)) {
-            in_flight_end = node->in_flight.end - sizeof expected;
-            if (rlk_wire_request(&node->output, kind, requests, count, by_text)) {
-                if (by_text)
-                    node->scripts[kind] = ASSUMED;
-                return true;
-            }
-        }
-    }
-    node->askers.end = askers_end;
-    node->in_flight.end = in_flight_end;
-    return false;
+    if (!expect(node, RLK_EXTEND_MANY, askers, count))
+        return false;
+    bool by_text = goes_by_text(node, RLK_EXTEND_MANY, false);
+    bool sent = rlk_wire_request(&node->output, RLK_EXTEND_MANY, requests, count, by_text);
+    if (!sent)
+        expect_no_more(node, count);
+    return sent;
 }
 
 const char *rlk_node_output(const struct rlk_node *node, size_t *len)

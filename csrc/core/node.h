@@ -58,9 +58,14 @@ bool rlk_node_is_ready(const struct rlk_node *node);
 /* Requests that have no reply yet. */
 size_t rlk_node_in_flight(const struct rlk_node *node);
 
-/* Queues one request, or several RLK_EXTEND_MANY as one. Only when ready. False if there is no memory. */
-bool rlk_node_send(struct rlk_node *node, enum rlk_request_kind kind,
-                   const struct rlk_request *requests, const struct rlk_asker *askers, size_t count);
+/* Queues a request. Only when ready. The memo, which all nodes of a quorum share, may be NULL. False if there is no
+ * memory. */
+bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
+                   struct rlk_memo *memo);
+
+/* Queues extensions that travel as one RLK_EXTEND_MANY; at most RLK_BATCH_MAX. */
+bool rlk_node_send_batch(struct rlk_node *node, const struct rlk_request *requests,
+                         const struct rlk_asker *askers, size_t count);
 
 const char *rlk_node_output(const struct rlk_node *node, size_t *len);
 void rlk_node_written(struct rlk_node *node, size_t len);

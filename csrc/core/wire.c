@@ -2,7 +2,6 @@
 #include "core/wire.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,8 +32,13 @@ static void add_text(struct arguments *arguments, const char *text)
 
 static const char *decimal(char text[NUMBER_SIZE], int64_t number)
 {
-    snprintf(text, NUMBER_SIZE, "%" PRId64, number);
-    return text;
+    char *digit = text + NUMBER_SIZE - 1;
+    assert(number >= 0);
+    *digit = '\0';
+    do
+        *--digit = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return digit;
 }
 
 bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths)
@@ -184,6 +188,31 @@ bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
         break;
     }
     return false;
+}
+
+static bool is_remembered(const struct rlk_memo *memo, uint64_t asker,
+                          const struct rlk_request *request, bool by_text)
+{
+    return rlk_buffer_len(&memo->bytes) > 0 && memo->asker == asker && memo->round == request->round &&
+           memo->kind == request->kind && memo->by_text == by_text &&
+           memo->has_waiter == (request->waiter[0] != '\0') && strcmp(memo->token, request->token) == 0;
+}
+
+bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
+                         const struct rlk_request *request, bool by_text)
+{
+    if (!is_remembered(memo, asker, request, by_text)) {
+        rlk_buffer_clear(&memo->bytes);
+        if (!rlk_wire_request(&memo->bytes, request->kind, request, 1, by_text))
+            return false;
+        memo->asker = asker;
+        memo->round = request->round;
+        memo->kind = request->kind;
+        memo->by_text = by_text;
+        memo->has_waiter = request->waiter[0] != '\0';
+        snprintf(memo->token, sizeof memo->token, "%s", request->token);
+    }
+    return rlk_buffer_append(out, rlk_buffer_bytes(&memo->bytes), rlk_buffer_len(&memo->bytes));
 }
 
 bool rlk_wire_number(const char *text, size_t len, int64_t *number)

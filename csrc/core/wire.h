@@ -19,6 +19,20 @@ bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text);
 
+/* The bytes of the last request: a quorum sends the same ones to every node. */
+struct rlk_memo {
+    uint64_t asker; /* whose request it was */
+    uint32_t round;
+    enum rlk_request_kind kind;
+    bool by_text, has_waiter;
+    char token[RLK_TOKEN_SIZE];
+    struct rlk_buffer bytes; /* empty: nothing is remembered */
+};
+
+/* As rlk_wire_request() for a single request of this asker, whose key is always the same. */
+bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
+                         const struct rlk_request *request, bool by_text);
+
 /* What the reply says of the index-th of the requests that it answers. The text points into the reply. */
 struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *reply, size_t count,
                               size_t index);

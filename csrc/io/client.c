@@ -323,10 +323,13 @@ void rlk_client_close(struct rlk_client *client)
     if (client->closed)
         return;
     client->closed = true;
+    struct rlk_holding *holding;
+    for (holding = client->holdings; holding; holding = holding->next)
+        stop_renewing(client, holding);
     if (client->engine)
         rlk_engine_stop(client->engine);
     client->engine = NULL;
-    struct rlk_holding *holding = client->holdings;
+    holding = client->holdings;
     while (holding && client->loop)
         holding = release_some(client, holding);
     rlk_loop_free(client->loop);

@@ -40,7 +40,7 @@ struct rlk_engine {
     /* the thread's alone */
     struct rlk_loop *loop;
     struct chore *chores;
-    struct rlk_holding *ended; /* by engine_next: no longer held, to be let go */
+    struct rlk_holding *ended; /* by next_ended: no longer held, to be let go */
 };
 
 /* ---- lists ---- */
@@ -73,7 +73,7 @@ static struct rlk_holding *holding_of(struct rlk_lock *lock)
 
 static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    holding->engine_next = engine->ended;
+    holding->next_ended = engine->ended;
     engine->ended = holding;
 }
 
@@ -172,7 +172,7 @@ static void end_holdings(struct rlk_engine *engine)
 {
     while (engine->ended) {
         struct rlk_holding *holding = engine->ended;
-        engine->ended = holding->engine_next;
+        engine->ended = holding->next_ended;
         let_go(engine, holding);
         pthread_mutex_lock(&engine->mutex);
         bool kept = holding->place == RLK_KEPT;
@@ -410,6 +410,7 @@ void rlk_engine_stop(struct rlk_engine *engine)
     pthread_mutex_unlock(&engine->mutex);
     kick(engine);
     pthread_join(engine->thread, NULL);
+    take_leaving(engine, engine->leaving);
     free_chores(engine->chores);
     free_chores(engine->new_chores);
     free_engine(engine);

@@ -14,7 +14,7 @@ struct rlk_engine;
 /* Starts the thread. NULL if there is no memory, descriptor or thread for it. Borrows the settings. */
 struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings);
 
-/* Gives unfinished releases up to one timeout, ends the thread and frees the engine. */
+/* Gives unfinished releases up to one timeout, ends the thread and frees the engine. Every holding was dropped before. */
 void rlk_engine_stop(struct rlk_engine *engine);
 
 /* In the child of a fork, where the thread does not exist: closes what was inherited. The memory stays with whatever

@@ -49,6 +49,7 @@ struct rlk_loop {
     struct member *members;
     uint32_t member_capacity, member_count, first_free, first_touched;
     struct rlk_agenda agenda;
+    struct rlk_memo memo;
     struct batch *batches; /* one per node, made at the first renewal */
 
     uint64_t served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
@@ -127,6 +128,7 @@ void rlk_loop_free(struct rlk_loop *loop)
     free_peers(loop->inboxes, loop->quorum.nodes);
     free(loop->members);
     rlk_agenda_free(&loop->agenda);
+    rlk_buffer_free(&loop->memo.bytes);
     free(loop->batches);
     free(loop);
 }
@@ -301,8 +303,7 @@ static void send_batch(struct rlk_loop *loop, int node)
     if (batch->count == 0)
         return;
     /* Without memory nothing is sent: the renewals time out and are tried again. */
-    (void)rlk_node_send(loop->commands[node].node, RLK_EXTEND_MANY, batch->requests, batch->askers,
-                        batch->count);
+    (void)rlk_node_send_batch(loop->commands[node].node, batch->requests, batch->askers, batch->count);
     batch->count = 0;
 }
 
@@ -330,7 +331,7 @@ static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node
             continue;
         if (request.kind == RLK_ACQUIRE && request.ttl_ms > loop->longest_lease_ms)
             loop->longest_lease_ms = request.ttl_ms;
-        (void)rlk_node_send(loop->commands[node].node, request.kind, &request, &asker, 1);
+        (void)rlk_node_send(loop->commands[node].node, &request, asker, &loop->memo);
     }
 }
 
@@ -406,7 +407,7 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
         struct rlk_peer *peer = &loop->commands[node];
         if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))
             continue;
-        if (rlk_node_send(peer->node, RLK_RELEASE, &request, &nobody, 1))
+        if (rlk_node_send(peer->node, &request, nobody, NULL))
             reached |= rlk_node_bit(node);
         rlk_peer_write(peer, rlk_clock_ms());
     }
@@ -437,7 +438,7 @@ static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake
             return;
     snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox, wake->waiter);
     if (peer->phase == RLK_PEER_READY)
-        (void)rlk_node_send(peer->node, RLK_RELEASE, &request, &nobody, 1);
+        (void)rlk_node_send(peer->node, &request, nobody, NULL);
 }
 
 static void on_wake(struct rlk_loop *loop, int node, const struct rlk_wake *wake, int64_t now_ms)

@@ -111,7 +111,7 @@ static void start_round(struct rlk_lock *lock, enum rlk_request_kind kind, rlk_n
     lock->t0_ms = now_ms;
     lock->round_until_ms = now_ms + lock->quorum->timeout_ms;
     lock->unsent = nodes;
-    lock->sent = lock->granted = lock->refused = 0;
+    lock->sent = lock->granted = lock->refused = lock->repeated = 0;
     lock->taken = false;
     lock->answered = rlk_all_nodes(lock->quorum) & ~nodes;
     for (int node = 0; lock->tallies && node < lock->quorum->nodes; node++)
@@ -443,9 +443,11 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     rlk_nodes bit = rlk_node_bit(node);
     lock->answered |= bit;
     lock->unsent &= ~bit;
-    if (vote->reason == RLK_GRANTED)
+    bool released_before = vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE &&
+                           (lock->repeated & bit); /* most likely: by the first, whose answer was lost */
+    if (vote->reason == RLK_GRANTED || released_before)
         lock->granted |= bit;
-    if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
+    else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
         lock->refused |= bit;
     lock->taken |= vote->reason == RLK_ANOTHERS;
     if (!lock->tallies)
@@ -480,6 +482,17 @@ static void send_again(struct rlk_lock *lock, int node)
     lock->sent &= ~bit;
     if (pending(lock) & bit)
         lock->unsent |= bit;
+}
+
+/* An extension or release may be applied twice. An acquire may not: what became of it is unknown, so its token is used
+ * up, and another attempt takes another. */
+static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason reason)
+{
+    rlk_nodes bit = rlk_node_bit(node);
+    if (reason != RLK_DISCONNECTED || lock->kind == RLK_ACQUIRE || (lock->repeated & bit))
+        return false;
+    lock->repeated |= bit;
+    return true;
 }
 
 static void judge(struct rlk_lock *lock, int64_t now_ms)
@@ -524,7 +537,7 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
         return;
-    if (vote->reason == RLK_NOSCRIPT) {
+    if (vote->reason == RLK_NOSCRIPT || is_worth_repeating(lock, node, vote->reason)) {
         send_again(lock, node);
         return;
     }

@@ -105,7 +105,8 @@ struct rlk_lock {
     rlk_nodes answered; /* or known not to answer */
     rlk_nodes granted;
     rlk_nodes refused; /* an extension or release: not mine */
-    bool taken;        /* and on some node it is another's */
+    rlk_nodes repeated; /* asked again, since the connection broke before the answer */
+    bool taken;         /* on some node it is another's */
 
     /* waiting */
     int64_t arrival_us;

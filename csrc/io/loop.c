@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,8 @@
 #define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define EAGER_US 60 /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_US 50   /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
 #define NOBODY UINT32_MAX
 
 struct member {
@@ -43,7 +43,7 @@ struct rlk_loop {
     bool inbox_wanted;
     bool eager;
     int64_t settled_ms; /* when it last looked at its connections */
-    int64_t usual_wait_us; /* for replies, smoothed: looking for them pays only if they come soon */
+    int eager_pause, eager_misses;
     int64_t longest_lease_ms;
 
     struct member *members;
@@ -614,23 +614,33 @@ static bool expects_replies(const struct rlk_loop *loop)
     return false;
 }
 
+/* Looks without sleeping. Where that finds nothing, it is not tried again for a while, twice as long each time: on a busy
+ * machine, or a slow network, the processor is better left to others. */
+static int look_eagerly(struct rlk_loop *loop, struct pollfd *fds, nfds_t count)
+{
+    if (loop->eager_pause > 0) {
+        loop->eager_pause--;
+        return 0;
+    }
+    int ready = 0;
+    int64_t until_us = rlk_clock_us() + EAGER_US;
+    do
+        ready = poll(fds, count, 0);
+    while (ready == 0 && rlk_clock_us() < until_us);
+    if (ready != 0)
+        loop->eager_misses = 0;
+    else
+        loop->eager_pause = EAGER_PAUSE << (loop->eager_misses < 6 ? loop->eager_misses++ : 6);
+    return ready;
+}
+
 /* As poll(2). */
 static int look_out(struct rlk_loop *loop, struct pollfd *fds, nfds_t count, int64_t until_ms)
 {
     int ready = 0;
-    if (!loop->eager || !expects_replies(loop))
-        return poll(fds, count, timeout_until(until_ms));
-    int64_t start_us = rlk_clock_us(), waited_us = 0;
-    while (loop->usual_wait_us < EAGER_US && waited_us < EAGER_US && ready == 0) {
-        ready = poll(fds, count, 0);
-        waited_us = rlk_clock_us() - start_us;
-    }
-    if (ready == 0) {
-        ready = poll(fds, count, timeout_until(until_ms));
-        waited_us = rlk_clock_us() - start_us;
-    }
-    loop->usual_wait_us += (waited_us - loop->usual_wait_us) / 8;
-    return ready;
+    if (loop->eager && expects_replies(loop))
+        ready = look_eagerly(loop, fds, count);
+    return ready != 0 ? ready : poll(fds, count, timeout_until(until_ms));
 }
 
 void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)

@@ -199,20 +199,6 @@ describe("an attempt", function()
 end)
 
 describe("validity", function()
-    local function validity(ttl_ms, drift_factor)
-        return machine.quorum({ drift_factor = drift_factor }):validity(ttl_ms)
-    end
-
-    it("is ttl - ttl * drift - 2 ms, the drift rounded up", function()
-        assert.equal(10000 - 100 - 2, validity(10000, 0.01))
-        assert.equal(10001 - 101 - 2, validity(10001, 0.01))
-        assert.equal(10099 - 101 - 2, validity(10099, 0.01))
-        assert.equal(30000 - 2, validity(30000, 0))
-        assert.equal(1000 - 500 - 2, validity(1000, 0.5))
-        assert.equal(1 - 1 - 2, validity(1, 0.01))
-        assert.equal(86400000 - 864000 - 2, validity(86400000, 0.01))
-    end)
-
     it("counts from before the first byte, whenever the votes come", function()
         local d = driver.new { timeout_ms = 5000 }:acquire { ttl_ms = 10000 }
         local start = d.now

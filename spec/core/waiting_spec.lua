@@ -1,7 +1,6 @@
 --- How a lock waits: polls, back-off, the queue, wake-ups, and when it gives up.
 
 local driver = require "support.driver"
-local machine = require "machine"
 
 local NEVER = math.huge
 local ALL, NONE = { 1, 2, 3 }, {}
@@ -193,28 +192,6 @@ describe("the back-off after a split vote", function()
         d:jump()
         d:answer_each { "granted", held(), held() }
         assert.is_true(d:jump() <= 8)
-    end)
-end)
-
-describe("jitter", function()
-    it("stays below its bound, from 0 on", function()
-        local quorum = machine.quorum { random = 99 }
-        local seen = {}
-        for _ = 1, 500 do
-            local number = quorum:jitter(7)
-            assert.is_true(number >= 0 and number < 7)
-            seen[number] = true
-        end
-        for number = 0, 6 do
-            assert.is_true(seen[number])
-        end
-    end)
-
-    it("is 0 where there is no room for it", function()
-        local quorum = machine.quorum { random = 99 }
-        assert.equal(0, quorum:jitter(1))
-        assert.equal(0, quorum:jitter(0))
-        assert.equal(0, quorum:jitter(-5))
     end)
 end)
 

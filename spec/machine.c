@@ -19,6 +19,7 @@
 #define QUORUM "machine.quorum"
 #define LOCK "machine.lock"
 #define NODE "machine.node"
+#define MEMO "machine.memo"
 #define AGENDA "machine.agenda"
 
 static const char *const kinds[] = {"acquire", "extend", "extend_many", "release", "inspect", NULL};
@@ -616,14 +617,20 @@ static int node_in_flight(lua_State *L)
     return 1;
 }
 
-/* node:send(kind, request or list): each with tag and round */
+/* node:send(kind, request or list, memo): each with tag and round; a list for extend_many only */
 static int node_send(lua_State *L)
 {
     static struct rlk_request requests[RLK_BATCH_MAX];
     static struct rlk_asker askers[RLK_BATCH_MAX];
+    struct rlk_node *node = check_node(L);
     enum rlk_request_kind kind = (enum rlk_request_kind)luaL_checkoption(L, 2, NULL, kinds);
+    struct rlk_memo *memo = lua_isnoneornil(L, 4) ? NULL : luaL_checkudata(L, 4, MEMO);
     size_t count = check_requests(L, 3, requests, askers);
-    lua_pushboolean(L, rlk_node_send(check_node(L), kind, requests, askers, count));
+    requests[0].kind = kind;
+    requests[0].round = askers[0].round;
+    bool sent = kind == RLK_EXTEND_MANY ? rlk_node_send_batch(node, requests, askers, count)
+                                        : rlk_node_send(node, &requests[0], askers[0], memo);
+    lua_pushboolean(L, sent);
     return 1;
 }
 
@@ -689,6 +696,19 @@ static int encode(lua_State *L)
     lua_pushlstring(L, rlk_buffer_bytes(&out), rlk_buffer_len(&out));
     rlk_buffer_free(&out);
     return 1;
+}
+
+static int new_memo(lua_State *L)
+{
+    new_object(L, sizeof(struct rlk_memo), MEMO);
+    return 1;
+}
+
+static int collect_memo(lua_State *L)
+{
+    struct rlk_memo *memo = luaL_checkudata(L, 1, MEMO);
+    rlk_buffer_free(&memo->bytes);
+    return 0;
 }
 
 /* decode(kind, reply's bytes, count = 1, index = 1) -> vote */
@@ -889,6 +909,7 @@ static int machine_exit(lua_State *L)
 static const luaL_Reg functions[] = {
     {"quorum", new_quorum},
     {"node", new_node},
+    {"memo", new_memo},
     {"agenda", new_agenda},
     {"encode", encode},
     {"decode", decode},
@@ -946,6 +967,8 @@ static const luaL_Reg node_methods[] = {
     {NULL, NULL},
 };
 
+static const luaL_Reg memo_methods[] = {{NULL, NULL}};
+
 static const luaL_Reg agenda_methods[] = {
     {"reserve", agenda_reserve}, {"set", agenda_set}, {"next", agenda_next},
     {"take", agenda_take},       {NULL, NULL},
@@ -958,6 +981,7 @@ int luaopen_machine(lua_State *L)
     new_type(L, QUORUM, quorum_methods, index_quorum, NULL);
     new_type(L, LOCK, lock_methods, index_lock, NULL);
     new_type(L, NODE, node_methods, NULL, collect_node);
+    new_type(L, MEMO, memo_methods, NULL, collect_memo);
     new_type(L, AGENDA, agenda_methods, NULL, collect_agenda);
     lua_newtable(L);
     set_functions(L, functions);

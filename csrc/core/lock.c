@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CLOCK_MARGIN_MS 4        /* what validity takes off besides the drift, and rounding */
 #define POLL_MAX_MS 1000         /* a lost wake-up costs at most this */
 #define WAKE_GATHER_MS 3         /* from the first node's wake-up to the attempt, if no majority comes */
 #define BACK_OFF_FIRST_MS 8      /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
@@ -65,13 +66,25 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
         memset(tallies, 0, sizeof *tallies * (size_t)quorum->nodes);
 }
 
+static int64_t hold_until(const struct rlk_lease *lease)
+{
+    int64_t max_hold_ms = lease->terms.max_hold_ms;
+    return max_hold_ms >= RLK_NEVER - lease->granted_ms ? RLK_NEVER : lease->granted_ms + max_hold_ms;
+}
+
+static void renew_at(struct rlk_lock *lock, int64_t at_ms)
+{
+    bool may = lock->lease.terms.renew && at_ms < hold_until(&lock->lease);
+    lock->renew_at_ms = may ? at_ms : RLK_NEVER;
+}
+
 /* Moments are rounded down to a common grid, so that renewals of many locks fall due together. */
 static void plan_renewal(struct rlk_lock *lock, int64_t extended_ms)
 {
     int64_t third = lock->lease.terms.ttl_ms / RENEWALS_PER_TTL;
     int64_t grid = third / RENEWAL_GRID + 1;
     int64_t due_ms = extended_ms + third;
-    lock->renew_at_ms = due_ms - due_ms % grid;
+    renew_at(lock, due_ms - due_ms % grid);
 }
 
 static int64_t refresh_interval(const struct rlk_lock *lock)
@@ -88,17 +101,19 @@ static void own(struct rlk_lock *lock, int64_t deadline_ms)
     plan_renewal(lock, lock->lease.granted_ms);
 }
 
+static void may_last(struct rlk_lock *lock, int64_t until_ms)
+{
+    if (until_ms > lock->lasts_until_ms)
+        lock->lasts_until_ms = until_ms;
+}
+
 void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms)
 {
     assert(lock->state == RLK_IDLE);
     lock->lease = *lease;
     own(lock, deadline_ms);
-}
-
-static int64_t hold_until(const struct rlk_lease *lease)
-{
-    int64_t max_hold_ms = lease->terms.max_hold_ms;
-    return max_hold_ms >= RLK_NEVER - lease->granted_ms ? RLK_NEVER : lease->granted_ms + max_hold_ms;
+    double sure_ms = (double)(deadline_ms - lease->granted_ms), drift = lock->quorum->drift_factor;
+    may_last(lock, deadline_ms + (int64_t)(sure_ms * drift / (1 - drift)) + CLOCK_MARGIN_MS);
 }
 
 /* ---- rounds ---- */
@@ -143,7 +158,7 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
         if (nodes & rlk_node_bit(node))
             memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
     lock->owed |= nodes;
-    lock->owed_until_ms = lock->t0_ms + lock->quorum->timeout_ms + lock->lease.terms.ttl_ms;
+    lock->owed_until_ms = lock->lasts_until_ms + lock->quorum->timeout_ms;
 }
 
 static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
@@ -187,6 +202,7 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
     lock->round_ttl_ms = lock->lease.terms.ttl_ms;
+    may_last(lock, now_ms + lock->round_ttl_ms);
 }
 
 static void start_another_attempt(struct rlk_lock *lock, int64_t now_ms)
@@ -223,7 +239,8 @@ static int64_t poll_interval(struct rlk_lock *lock)
     }
     if (interval == POLL_MAX_MS)
         return interval - rlk_jitter(lock->quorum, POLL_MAX_MS / 5);
-    return interval + 1 + rlk_jitter(lock->quorum, interval / 10 + 2);
+    interval += 1 + rlk_jitter(lock->quorum, interval / 10 + 2);
+    return interval < POLL_MAX_MS ? interval : POLL_MAX_MS;
 }
 
 static int64_t back_off(struct rlk_lock *lock)
@@ -292,6 +309,7 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
     rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
     owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+    lock->careful |= lock->owed & disconnected;
     end_round(lock);
     bool bid_again = outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
     bool dial_again = disconnected && lock->tries == 0 && now_ms < lock->give_up_at_ms;
@@ -305,14 +323,25 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
+/* On granting, a node took the waiter off its queue. Where it was refused, the owner has no business in the queue, and a
+ * wake-up that came from there is for the next. */
+static void leave_refusing_queues(struct rlk_lock *lock)
+{
+    rlk_nodes refusing = (lock->joined | lock->woken) & lock->answered & ~lock->granted;
+    lock->joined &= ~refusing;
+    lock->leaving |= refusing;
+}
+
 static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     if (has_majority(lock, lock->granted)) {
         int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
-        if (now_ms < deadline_ms)
+        if (now_ms < deadline_ms) {
             own(lock, deadline_ms);
-        else
+            leave_refusing_queues(lock);
+        } else {
             fail_attempt(lock, now_ms);
+        }
     } else if (!can_still_have_majority(lock, lock->granted)) {
         fail_attempt(lock, now_ms);
     }
@@ -340,6 +369,7 @@ static void start_extension(struct rlk_lock *lock, int64_t ttl_ms, bool renewing
 {
     start_round(lock, RLK_EXTEND, lock->lease.nodes, now_ms);
     lock->round_ttl_ms = ttl_ms;
+    may_last(lock, now_ms + ttl_ms);
     lock->asking = true;
     lock->renewing = renewing;
     lock->outcome = RLK_PENDING;
@@ -358,27 +388,33 @@ static void end_extension(struct rlk_lock *lock, enum rlk_outcome outcome, int64
 {
     if (outcome == RLK_EXTENDED) {
         plan_renewal(lock, lock->t0_ms);
-        if (now_ms >= lock->refresh_at_ms)
-            lock->refresh_at_ms = now_ms + refresh_interval(lock);
+        if (lock->t0_ms >= lock->refresh_at_ms)
+            lock->refresh_at_ms = lock->t0_ms + refresh_interval(lock);
     } else {
         int64_t window = lock->lease.terms.ttl_ms / RETRIES_PER_TTL;
         window = window < RENEWAL_RETRY_MAX_MS ? window : RENEWAL_RETRY_MAX_MS;
-        lock->renew_at_ms = now_ms + 1 + rlk_jitter(lock->quorum, window);
+        renew_at(lock, now_ms + 1 + rlk_jitter(lock->quorum, window));
     }
     end_round(lock);
     lock->outcome = outcome;
 }
 
+/* Nodes that were never asked to grant the token do not hold it either. */
+static bool is_certainly_lost(const struct rlk_lock *lock)
+{
+    rlk_nodes without = lock->refused | (rlk_all_nodes(lock->quorum) & ~lock->lease.nodes);
+    return lock->refused && rlk_count(without) > lock->quorum->nodes - rlk_majority(lock->quorum);
+}
+
 /* A majority must have said yes before the deadline that held when it was asked. */
 static void judge_extension(struct rlk_lock *lock, int64_t now_ms)
 {
-    bool certainly_lost = rlk_count(lock->refused) > lock->quorum->nodes - rlk_majority(lock->quorum);
     if (now_ms >= lock->deadline_ms) {
         lose(lock, RLK_EXPIRED);
     } else if (has_majority(lock, lock->granted)) {
         rlk_lock_credit(lock, lock->t0_ms + rlk_validity_ms(lock->quorum, lock->round_ttl_ms));
         end_extension(lock, RLK_EXTENDED, now_ms);
-    } else if (certainly_lost) {
+    } else if (is_certainly_lost(lock)) {
         lose(lock, lock->taken ? RLK_TAKEN : RLK_GONE);
     } else if (!can_still_have_majority(lock, lock->granted)) {
         end_extension(lock, RLK_UNAVAILABLE, now_ms);
@@ -389,12 +425,6 @@ void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms)
 {
     if (deadline_ms > lock->deadline_ms)
         lock->deadline_ms = deadline_ms;
-}
-
-static bool renewal_is_due(const struct rlk_lock *lock, int64_t now_ms)
-{
-    return lock->lease.terms.renew && !lock->asking && now_ms >= lock->renew_at_ms &&
-           now_ms < hold_until(&lock->lease);
 }
 
 /* ---- release, inspect ---- */
@@ -412,7 +442,7 @@ static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
 {
     if (has_majority(lock, lock->granted))
         return RLK_RELEASED;
-    if (rlk_count(lock->refused) > lock->quorum->nodes - rlk_majority(lock->quorum))
+    if (is_certainly_lost(lock))
         return RLK_LOST;
     return pending(lock) ? RLK_PENDING : RLK_UNAVAILABLE;
 }
@@ -463,8 +493,7 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     tally->waiters = vote->waiters;
 }
 
-/* On granting, the node took the waiter off its queue. A refusal that comes after the majority's grant leaves the
- * owner on that node's queue, where it has no business. */
+/* The same for answers that come after the majority's grant. */
 static void note_queue(struct rlk_lock *lock, int node, enum rlk_reason reason)
 {
     rlk_nodes bit = rlk_node_bit(node) & lock->joined;
@@ -518,12 +547,25 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
+static bool is_undelivered(enum rlk_reason reason)
+{
+    return reason == RLK_NOSCRIPT || reason == RLK_DISCONNECTED || reason == RLK_STALLED ||
+           reason == RLK_LOADING || reason == RLK_BUSY;
+}
+
+/* What was not delivered is asked once more, as long as the token may live. */
 static void vote_on_owed(struct rlk_lock *lock, int node, enum rlk_reason reason, int64_t now_ms)
 {
-    bool undelivered = reason == RLK_NOSCRIPT || reason == RLK_DISCONNECTED || reason == RLK_LOADING ||
-                       reason == RLK_BUSY || reason == RLK_STALLED;
-    if (undelivered && now_ms < lock->owed_until_ms)
-        lock->owed |= rlk_node_bit(node);
+    rlk_nodes bit = rlk_node_bit(node);
+    if (is_undelivered(reason) && now_ms < lock->owed_until_ms) {
+        lock->owed |= lock->owed_sent & bit;
+        lock->leaving |= lock->leaving_sent & bit;
+        lock->careful |= lock->owed & bit;
+    } else {
+        lock->careful &= ~bit;
+    }
+    lock->owed_sent &= ~bit;
+    lock->leaving_sent &= ~bit;
 }
 
 void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
@@ -544,6 +586,8 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     if (lock->kind == RLK_ACQUIRE)
         note_queue(lock, node, vote->reason);
     record(lock, node, vote);
+    if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE && is_undelivered(vote->reason))
+        owe_release(lock, rlk_node_bit(node)); /* the others were a majority, and this one is to be told all the same */
     judge(lock, now_ms);
 }
 
@@ -592,15 +636,17 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
     } else if (lock->asking && now_ms >= lock->round_until_ms) {
         note_time_out(lock);
         judge_extension(lock, now_ms);
-    } else if (renewal_is_due(lock, now_ms)) {
-        start_extension(lock, lock->lease.terms.ttl_ms, true, now_ms);
+    } else if (!lock->asking && now_ms >= lock->renew_at_ms) {
+        renew_at(lock, now_ms); /* unless it is late, and past max_hold */
+        if (lock->renew_at_ms != RLK_NEVER)
+            start_extension(lock, lock->lease.terms.ttl_ms, true, now_ms);
     }
 }
 
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 {
-    if (lock->owed && now_ms >= lock->owed_until_ms)
-        lock->owed = 0; /* died with its ttl */
+    if (now_ms >= lock->owed_until_ms)
+        lock->owed = lock->careful = 0; /* died with its ttl */
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -628,7 +674,8 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 
 rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
 {
-    return lock->unsent | lock->owed | lock->leaving;
+    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->careful : 0;
+    return (lock->unsent & ~blocked) | lock->owed | lock->leaving;
 }
 
 static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request)
@@ -644,10 +691,12 @@ static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *
     if (lock->owed & bit) {
         request->token = lock->tallies[node].owed_token;
         lock->owed &= ~bit;
+        lock->owed_sent |= bit;
     }
     if (lock->leaving & bit) {
         name_waiter(lock, request);
         lock->leaving &= ~bit;
+        lock->leaving_sent |= bit;
     }
     request->round = lock->round | RLK_ROUND_OWED;
     request->once = true;
@@ -709,9 +758,7 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock)
     case RLK_OWNED:
         if (lock->asking)
             return earlier(lock->round_until_ms, lock->deadline_ms);
-        if (lock->lease.terms.renew && lock->renew_at_ms < hold_until(&lock->lease))
-            return earlier(lock->renew_at_ms, lock->deadline_ms);
-        return lock->deadline_ms;
+        return earlier(lock->renew_at_ms, lock->deadline_ms);
     case RLK_IDLE:
         break;
     }

@@ -89,7 +89,8 @@ struct rlk_lock {
 
     struct rlk_lease lease;
     int64_t deadline_ms;   /* not mine from here on */
-    int64_t renew_at_ms;
+    int64_t renew_at_ms;   /* RLK_NEVER: not any more */
+    int64_t lasts_until_ms; /* no node keeps the token longer than this, by its own clock */
     int64_t refresh_at_ms; /* from here on an extension also refreshes the fence */
 
     /* the round of requests that is under way */
@@ -118,6 +119,8 @@ struct rlk_lock {
     rlk_nodes joined;  /* nodes on whose queue it may stand */
     rlk_nodes leaving; /* nodes to be told that it left */
     rlk_nodes owed;    /* nodes on which an earlier attempt is to be released */
+    rlk_nodes leaving_sent, owed_sent; /* the same, under way */
+    rlk_nodes careful; /* their connection broke: no acquire before what is owed was answered */
     int64_t owed_until_ms;
 };
 

@@ -100,6 +100,11 @@ bool rlk_node_is_ready(const struct rlk_node *node)
     return node->phase == READY;
 }
 
+bool rlk_node_knows(const struct rlk_node *node, enum rlk_request_kind kind)
+{
+    return node->scripts[kind] == KNOWN;
+}
+
 size_t rlk_node_in_flight(const struct rlk_node *node)
 {
     return rlk_buffer_len(&node->in_flight) / sizeof(struct expected);

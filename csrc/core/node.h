@@ -55,6 +55,9 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason);
 /* Logged in, and so ready for requests; or subscribed. */
 bool rlk_node_is_ready(const struct rlk_node *node);
 
+/* It has run the script on this connection, and so will not say NOSCRIPT to it unless its cache is flushed. */
+bool rlk_node_knows(const struct rlk_node *node, enum rlk_request_kind kind);
+
 /* Requests that have no reply yet. */
 size_t rlk_node_in_flight(const struct rlk_node *node);
 

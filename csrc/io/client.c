@@ -10,7 +10,7 @@
 #include "io/loop.h"
 #include "io/system.h"
 
-#define LINGER_MIN_MS 2  /* for first connections that are being made when a majority has granted */
+#define LINGER_MIN_MS 2  /* for nodes that are asked for the first time, once a majority has granted */
 #define LINGER_MAX_MS 50
 #define CLOSE_BATCH 1000 /* locks that are released together */
 
@@ -134,7 +134,7 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
     return rlk_loop_attach(client->loop, &client->lock);
 }
 
-/* A majority has granted while other nodes are being dialed for the first time: they get as long again, so that a
+/* A majority has granted while other nodes are being asked for the first time: they get as long again, so that a
  * client's first lock stands on all nodes that are there. */
 static void linger(struct rlk_client *client)
 {
@@ -146,7 +146,7 @@ static void linger(struct rlk_client *client)
     if (grace_ms > LINGER_MAX_MS)
         grace_ms = LINGER_MAX_MS;
     int64_t until_ms = now_ms + grace_ms;
-    while (lock->state == RLK_OWNED && rlk_loop_is_still_dialing(client->loop, lock) &&
+    while (lock->state == RLK_OWNED && rlk_loop_is_first_asking(client->loop, lock) &&
            rlk_clock_ms() < until_ms)
         rlk_loop_turn(client->loop, until_ms);
 }

@@ -52,7 +52,10 @@ struct rlk_loop {
     struct rlk_memo memo;
     struct batch *batches; /* one per node, made at the first renewal */
 
-    uint64_t served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
+    struct {
+        uint64_t waiter;
+        rlk_nodes nodes;
+    } served[SERVED_MAX]; /* granted lately on these nodes: late wake-ups from there are used up */
     size_t served_next;
     rlk_on_moved *on_moved;
     void *context;
@@ -79,10 +82,9 @@ static bool new_peers(struct rlk_loop *loop)
 
 void rlk_loop_top_up(struct rlk_loop *loop)
 {
-    if (loop->quorum.token[0])
-        return;
-    rlk_random_token(loop->quorum.token);
     loop->quorum.wall_us = rlk_wall_us();
+    if (!loop->quorum.token[0])
+        rlk_random_token(loop->quorum.token);
 }
 
 static void seed_quorum(struct rlk_loop *loop)
@@ -226,6 +228,13 @@ static void untouch(struct rlk_loop *loop, uint32_t slot)
     loop->members[slot].touched = false;
 }
 
+static void note_served(struct rlk_loop *loop, const struct rlk_lock *lock)
+{
+    size_t place = loop->served_next++ % SERVED_MAX;
+    loop->served[place].waiter = lock->id;
+    loop->served[place].nodes = lock->granted | ~lock->answered;
+}
+
 void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
 {
     uint32_t slot = slot_of(lock);
@@ -234,7 +243,7 @@ void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
     if (member->touched)
         untouch(loop, slot);
     if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
-        loop->served[loop->served_next++ % SERVED_MAX] = lock->id;
+        note_served(loop, lock);
     rlk_agenda_set(&loop->agenda, slot, RLK_NEVER);
     member->lock = NULL;
     member->generation++;
@@ -414,14 +423,19 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
     return reached;
 }
 
-bool rlk_loop_is_still_dialing(const struct rlk_loop *loop, const struct rlk_lock *lock)
+static bool is_first_asked(const struct rlk_peer *peer)
 {
-    for (int node = 0; node < loop->quorum.nodes; node++) {
-        const struct rlk_peer *peer = &loop->commands[node];
-        if ((lock->unsent & rlk_node_bit(node)) && peer->phase == RLK_PEER_DIALING && !peer->was_ready &&
-            peer->failures == 0)
+    if (peer->phase == RLK_PEER_READY)
+        return !rlk_node_knows(peer->node, RLK_ACQUIRE);
+    return peer->phase == RLK_PEER_DIALING && !peer->was_ready && peer->failures == 0;
+}
+
+bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock)
+{
+    rlk_nodes open = rlk_all_nodes(&loop->quorum) & ~lock->answered;
+    for (int node = 0; node < loop->quorum.nodes; node++)
+        if ((open & rlk_node_bit(node)) && is_first_asked(&loop->commands[node]))
             return true;
-    }
     return false;
 }
 
@@ -434,7 +448,7 @@ static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake
     struct rlk_request request = {.kind = RLK_RELEASE, .key = wake->key, .token = "", .once = true};
     struct rlk_asker nobody = {0};
     for (size_t i = 0; i < SERVED_MAX; i++)
-        if (loop->served[i] == wake->waiter)
+        if (loop->served[i].waiter == wake->waiter && (loop->served[i].nodes & rlk_node_bit(node)))
             return;
     snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox, wake->waiter);
     if (peer->phase == RLK_PEER_READY)
@@ -665,7 +679,7 @@ void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
 void rlk_loop_catch_up(struct rlk_loop *loop)
 {
     int64_t now_ms = rlk_clock_ms();
-    if (now_ms - loop->settled_ms < CATCH_UP_MS || !expects_replies(loop))
+    if (now_ms - loop->settled_ms < CATCH_UP_MS)
         return;
     rlk_loop_poll(loop, now_ms, -1);
     rlk_loop_settle(loop);

@@ -43,7 +43,7 @@ void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock);
 void rlk_loop_be_eager(struct rlk_loop *loop);
 
 /* Before a new lock takes part in a loop that may not have turned for long: replies that came meanwhile are taken in, lest
- * their nodes be thought silent. */
+ * their nodes be thought silent, and connections that have ended are noticed. */
 void rlk_loop_catch_up(struct rlk_loop *loop);
 
 /* Sends what is wanted, waits until something happens or until_ms, and takes it in. */
@@ -58,8 +58,9 @@ void rlk_loop_settle(struct rlk_loop *loop);
 /* Sends a release that nobody waits for, to every node that is connected; the set of those nodes. */
 rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock);
 
-/* The lock wants something of a node whose first connection is still being made. */
-bool rlk_loop_is_still_dialing(const struct rlk_loop *loop, const struct rlk_lock *lock);
+/* An acquire is on its way to a node that is asked for the first time: its first connection is still being made, or it
+ * may not have the script. */
+bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock);
 
 /* Called with every lock that a vote, a wake-up or the time moved. */
 typedef void rlk_on_moved(void *context, struct rlk_lock *lock);

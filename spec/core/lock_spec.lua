@@ -144,13 +144,31 @@ describe("an attempt", function()
         assert.equal("acquired", d.lock.outcome)
     end)
 
-    it("does not ask again after it was decided", function()
+    it("that was won still asks a node that did not know the script", function()
         local d = driver.new():acquire()
         d:pull()
         d:answer(1, "granted")
         d:answer(2, "granted")
-        d:answer(3, { reason = "held", ttl_ms = 5 })
-        assert.same({}, d.lock:wants())
+        d:answer(3, "noscript")
+        assert.same({ 3 }, nodes_of(d:pull(), "acquire"))
+    end)
+
+    it("that failed never asks again: nobody would release what that is granted", function()
+        local held = { reason = "held", ttl_ms = 5 }
+        for _, wait_ms in ipairs { 0, 5000 } do
+            local d = driver.new():acquire { wait_ms = wait_ms }
+            d:pull()
+            d:answer(1, held)
+            d:answer(2, held)
+            assert.not_equal("acquiring", d.lock.state)
+            d:answer(3, "noscript")
+            assert.same({}, nodes_of(d:pull(), "acquire"))
+        end
+        local d = driver.new { nodes = 1 }:acquire()
+        d:pull()
+        d:put "cancel"
+        d:answer(1, "noscript")
+        assert.same({}, nodes_of(d:pull(), "acquire"))
     end)
 
     it("ends at the timeout, when too few have answered", function()
@@ -669,7 +687,7 @@ describe("a release", function()
             { "lost", "taken", { "absent", "anothers", "granted" } },
             { "lost", "taken", { "unreachable", "anothers", "anothers" } },
             { "unavailable", "not_lost", { "granted", "unreachable", "unreachable" } },
-            { "unavailable", "not_lost", { "granted", "absent", "disconnected" } },
+            { "unavailable", "not_lost", { "granted", "absent", "unreachable" } },
             { "unavailable", "not_lost", { "oom", "loading", "noperm" } },
         }
         for _, case in ipairs(cases) do
@@ -712,7 +730,7 @@ describe("a release", function()
         local token = d.lock.token
         d:pull()
         for _, node in ipairs { 5, 4, 3, 2, 1 } do
-            d:answer(node, node == 3 and "disconnected" or node == 5 and "absent" or "granted")
+            d:answer(node, node == 3 and "loading" or node == 5 and "absent" or "granted")
         end
         assert.equal("released", d.lock.outcome)
         local requests = d:pull()
@@ -754,7 +772,7 @@ describe("a release", function()
     it("is owed as long as the lease may last, if that was extended", function()
         local d = driver.owner({ timeout_ms = 500 }, { ttl_ms = 1000 })
         d:put("extend", 60000):answer_all "granted"
-        d:put("release"):answer_each { "disconnected", "granted", "granted" }
+        d:put("release"):answer_each { "loading", "granted", "granted" }
         assert.equal("released", d.lock.outcome)
         d:pass(50000)
         assert.same({ 1 }, d.lock:wants())
@@ -768,6 +786,34 @@ describe("a release", function()
         assert.equal("pending", d.lock.outcome)
         d:answer(1, "granted")
         assert.equal("released", d.lock.outcome)
+    end)
+
+    it("is repeated once where the connection died, and then owed", function()
+        local d = driver.owner { nodes = 1 }:put "release"
+        local token = d.lock.token
+        for _ = 1, 2 do
+            assert.equal("pending", d.lock.outcome)
+            assert.same({ "release", token }, { d:pull()[1].kind, d.lock.token })
+            d:answer(1, "disconnected")
+        end
+        assert.equal("unavailable", d.lock.outcome)
+        local requests = d:pull()
+        assert.same({ 1 }, nodes_of(requests, "release"))
+        assert.same({ token, true }, { requests[1].token, requests[1].owed })
+    end)
+
+    it("that finds nothing when it is repeated was done by the first", function()
+        local d = driver.owner { nodes = 1 }:put "release"
+        d:answer(1, "disconnected")
+        d:answer(1, "absent")
+        assert.same({ "released", "not_lost" }, { d.lock.outcome, d.lock.loss })
+    end)
+
+    it("that finds another's token when it is repeated is lost", function()
+        local d = driver.owner { nodes = 1 }:put "release"
+        d:answer(1, "disconnected")
+        d:answer(1, "anothers")
+        assert.same({ "lost", "taken" }, { d.lock.outcome, d.lock.loss })
     end)
 
     it("ends an extension that is under way", function()
@@ -814,7 +860,7 @@ describe("an inspection", function()
 
     it("uses no token and leaves nothing owed", function()
         local d = driver.new():put "inspect"
-        d:answer_all "disconnected"
+        d:answer_all "unreachable"
         assert.equal(1, d.tokens)
         assert.same({}, d.lock:wants())
     end)

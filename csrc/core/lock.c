@@ -323,13 +323,12 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
-/* On granting, a node took the waiter off its queue. Where it was refused, the owner has no business in the queue, and a
- * wake-up that came from there is for the next. */
-static void leave_refusing_queues(struct rlk_lock *lock)
+/* On granting, a node takes the waiter off its queue. Everywhere else the owner leaves it, also where the answer is still on
+ * its way (the leave travels behind the acquire); and a wake-up that came from there is passed on to the next. */
+static void leave_other_queues(struct rlk_lock *lock)
 {
-    rlk_nodes refusing = (lock->joined | lock->woken) & lock->answered & ~lock->granted;
-    lock->joined &= ~refusing;
-    lock->leaving |= refusing;
+    lock->leaving |= (lock->joined | lock->woken) & ~lock->granted;
+    lock->joined = 0;
 }
 
 static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
@@ -338,7 +337,7 @@ static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
         int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
         if (now_ms < deadline_ms) {
             own(lock, deadline_ms);
-            leave_refusing_queues(lock);
+            leave_other_queues(lock);
         } else {
             fail_attempt(lock, now_ms);
         }
@@ -493,18 +492,6 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     tally->waiters = vote->waiters;
 }
 
-/* The same for answers that come after the majority's grant. */
-static void note_queue(struct rlk_lock *lock, int node, enum rlk_reason reason)
-{
-    rlk_nodes bit = rlk_node_bit(node) & lock->joined;
-    if (reason == RLK_GRANTED)
-        lock->joined &= ~bit;
-    else if (lock->state == RLK_OWNED && reason == RLK_HELD) {
-        lock->joined &= ~bit;
-        lock->leaving |= bit;
-    }
-}
-
 static void send_again(struct rlk_lock *lock, int node)
 {
     rlk_nodes bit = rlk_node_bit(node);
@@ -583,27 +570,20 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
         send_again(lock, node);
         return;
     }
-    if (lock->kind == RLK_ACQUIRE)
-        note_queue(lock, node, vote->reason);
+    if (lock->kind == RLK_ACQUIRE && vote->reason == RLK_GRANTED)
+        lock->joined &= ~rlk_node_bit(node);
     record(lock, node, vote);
     if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE && is_undelivered(vote->reason))
         owe_release(lock, rlk_node_bit(node)); /* the others were a majority, and this one is to be told all the same */
     judge(lock, now_ms);
 }
 
-/* The claim that came with a wake-up is used up by the node's own grant, which is here or on its way. */
-static bool wake_is_used_up(const struct rlk_lock *lock, int node)
-{
-    return lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE &&
-           ((lock->granted | pending(lock)) & rlk_node_bit(node));
-}
-
 void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_ms)
 {
     rlk_nodes bit = rlk_node_bit(node);
     note_fence(lock, fence);
-    if (wake_is_used_up(lock, node))
-        return;
+    if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
+        return; /* its claim was used up by the grant, or is passed on by the leave that is under way */
     if (lock->state != RLK_WAITING && lock->state != RLK_ACQUIRING) {
         lock->joined &= ~bit;
         lock->leaving |= bit; /* too late: the wake-up is passed on */

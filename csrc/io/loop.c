@@ -52,10 +52,7 @@ struct rlk_loop {
     struct rlk_memo memo;
     struct batch *batches; /* one per node, made at the first renewal */
 
-    struct {
-        uint64_t waiter;
-        rlk_nodes nodes;
-    } served[SERVED_MAX]; /* granted lately on these nodes: late wake-ups from there are used up */
+    uint64_t served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
     size_t served_next;
     rlk_on_moved *on_moved;
     void *context;
@@ -228,13 +225,6 @@ static void untouch(struct rlk_loop *loop, uint32_t slot)
     loop->members[slot].touched = false;
 }
 
-static void note_served(struct rlk_loop *loop, const struct rlk_lock *lock)
-{
-    size_t place = loop->served_next++ % SERVED_MAX;
-    loop->served[place].waiter = lock->id;
-    loop->served[place].nodes = lock->granted | ~lock->answered;
-}
-
 void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
 {
     uint32_t slot = slot_of(lock);
@@ -243,7 +233,7 @@ void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
     if (member->touched)
         untouch(loop, slot);
     if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
-        note_served(loop, lock);
+        loop->served[loop->served_next++ % SERVED_MAX] = lock->id;
     rlk_agenda_set(&loop->agenda, slot, RLK_NEVER);
     member->lock = NULL;
     member->generation++;
@@ -448,7 +438,7 @@ static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake
     struct rlk_request request = {.kind = RLK_RELEASE, .key = wake->key, .token = "", .once = true};
     struct rlk_asker nobody = {0};
     for (size_t i = 0; i < SERVED_MAX; i++)
-        if (loop->served[i].waiter == wake->waiter && (loop->served[i].nodes & rlk_node_bit(node)))
+        if (loop->served[i] == wake->waiter)
             return;
     snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox, wake->waiter);
     if (peer->phase == RLK_PEER_READY)

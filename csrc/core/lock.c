@@ -500,11 +500,21 @@ static void send_again(struct rlk_lock *lock, int node)
         lock->unsent |= bit;
 }
 
+/* The round may still ask: it was not given up, and nobody relies on what it did not do. */
+static bool is_open(const struct rlk_lock *lock)
+{
+    if (lock->state == RLK_OWNED)
+        return lock->asking || lock->kind == RLK_ACQUIRE;
+    return lock->state != RLK_IDLE && lock->state != RLK_WAITING;
+}
+
 /* An extension or release may be applied twice. An acquire may not: what became of it is unknown, so its token is used
  * up, and another attempt takes another. */
 static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason reason)
 {
     rlk_nodes bit = rlk_node_bit(node);
+    if (reason == RLK_NOSCRIPT)
+        return true;
     if (reason != RLK_DISCONNECTED || lock->kind == RLK_ACQUIRE || (lock->repeated & bit))
         return false;
     lock->repeated |= bit;
@@ -566,7 +576,7 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
         return;
-    if (vote->reason == RLK_NOSCRIPT || is_worth_repeating(lock, node, vote->reason)) {
+    if (is_open(lock) && is_worth_repeating(lock, node, vote->reason)) {
         send_again(lock, node);
         return;
     }

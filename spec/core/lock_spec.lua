@@ -443,13 +443,33 @@ describe("a dead connection", function()
         local d = driver.new { nodes = 1 }:acquire()
         local first = d.lock.token
         d:answer(1, "disconnected")
-        assert.equal("pending", d.lock.outcome)
+        assert.same({ "pending", "acquiring" }, { d.lock.outcome, d.lock.state })
+        d:answer_each { "granted" }
+        assert.equal("acquired", d.lock.outcome)
+        assert.not_equal(first, d.lock.token)
+    end)
+
+    it("is asked for nothing else before the first attempt's release was answered", function()
+        local d = driver.new { nodes = 1 }:acquire()
+        local first = d.lock.token
+        d:answer(1, "disconnected")
         local requests = d:pull()
+        assert.equal(1, #requests)
         assert.same({ "release", first }, { requests[1].kind, requests[1].token })
-        assert.equal("acquire", requests[2].kind)
-        assert.not_equal(first, requests[2].token)
         d:answer(1, "absent")
-        d:answer(1, "granted")
+        requests = d:pull()
+        assert.same({ "acquire", d.lock.token }, { requests[1].kind, requests[1].token })
+    end)
+
+    it("does not hold up the other nodes", function()
+        local d = driver.new():acquire { wait_ms = 5000 }
+        d:answer_each { "disconnected", "granted", { reason = "held", ttl_ms = 9 } }
+        assert.equal("acquiring", d.lock.state)
+        assert.same({ 1, 2 }, nodes_of(d:pull(), "release"))
+        assert.equal("acquire", d.flying[2][2].kind)
+        d:answer(2, "granted") -- the release
+        d:answer(2, "granted")
+        d:answer(3, "granted")
         assert.equal("acquired", d.lock.outcome)
     end)
 

@@ -179,7 +179,8 @@ static const char *read_unix(struct rlk_endpoint *endpoint, struct piece text)
     return error;
 }
 
-bool rlk_endpoint_parse(struct rlk_endpoint *endpoint, const char *url, size_t len, const char **error)
+bool rlk_endpoint_parse(struct rlk_endpoint *endpoint, const char *url, size_t len,
+                        const char **error)
 {
     struct piece text = {url, len};
     *endpoint = (struct rlk_endpoint){.port = DEFAULT_PORT};

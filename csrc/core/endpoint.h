@@ -26,8 +26,10 @@ struct rlk_endpoint {
     char name[300]; /* for people: "host:port", "[::1]:6379" or the path; never with credentials */
 };
 
-/* False, with what is wrong in error, if the text is no URL of these forms. The error never quotes the text. */
-bool rlk_endpoint_parse(struct rlk_endpoint *endpoint, const char *url, size_t len, const char **error);
+/* False, with what is wrong in error, if the text is no URL of these forms. The error never
+ * quotes the text. */
+bool rlk_endpoint_parse(struct rlk_endpoint *endpoint, const char *url, size_t len,
+                        const char **error);
 
 /* The same server, whatever the login or database: it has one vote. */
 bool rlk_endpoint_same(const struct rlk_endpoint *a, const struct rlk_endpoint *b);

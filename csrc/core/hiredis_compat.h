@@ -1,4 +1,5 @@
-/* What differs between hiredis 0.14 and 1.x for us: the type in which a reader counts an array's elements. */
+/* What differs between hiredis 0.14 and 1.x for us: the type in which a reader counts an array's
+ * elements. */
 #ifndef RLK_HIREDIS_COMPAT_H
 #define RLK_HIREDIS_COMPAT_H
 

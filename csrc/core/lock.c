@@ -1,9 +1,9 @@
 /* Everything that moves a lock is in this file.
  *
- * A command starts a round: one request of one kind to every node. Votes that carry another round's number are
- * dropped. A round ends as soon as a majority granted, or no longer can, or its time is up; then it is judged
- * once. Whatever an abandoned attempt may have left on a node is "owed": released on that node before anything
- * else is asked of it. */
+ * A command starts a round: one request of one kind to every node. Votes that carry another
+ * round's number are dropped. A round ends as soon as a majority granted, or no longer can, or
+ * its time is up; then it is judged once. Whatever an abandoned attempt may have left on a node
+ * is "owed": released on that node before anything else is asked of it. */
 #include "core/lock.h"
 
 #include <assert.h>
@@ -11,16 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CLOCK_MARGIN_MS 4        /* what validity takes off besides the drift, and rounding */
-#define POLL_MAX_MS 1000         /* a lost wake-up costs at most this */
-#define WAKE_GATHER_MS 3         /* from the first node's wake-up to the attempt, if no majority comes */
-#define BACK_OFF_FIRST_MS 8      /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
+#define CLOCK_MARGIN_MS 4   /* what validity takes off besides the drift, and rounding */
+#define POLL_MAX_MS 1000    /* a lost wake-up costs at most this */
+#define WAKE_GATHER_MS 3    /* from the first node's wake-up to the attempt, if no majority comes */
+#define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
-#define OUTBID_RETRIES 4         /* at once, before it counts as contention */
+#define OUTBID_RETRIES 4 /* at once, before it counts as contention */
 #define RENEWALS_PER_TTL 3
-#define RENEWAL_GRID 16          /* steps in a third of the ttl */
+#define RENEWAL_GRID 16 /* steps in a third of the ttl */
 #define REFRESHES_PER_FENCE_TTL 4
-#define RETRIES_PER_TTL 12       /* of a renewal that failed */
+#define RETRIES_PER_TTL 12 /* of a renewal that failed */
 #define RENEWAL_RETRY_MAX_MS 1000
 
 /* ---- counting ---- */
@@ -69,7 +69,8 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
 static int64_t hold_until(const struct rlk_lease *lease)
 {
     int64_t max_hold_ms = lease->terms.max_hold_ms;
-    return max_hold_ms >= RLK_NEVER - lease->granted_ms ? RLK_NEVER : lease->granted_ms + max_hold_ms;
+    return max_hold_ms >= RLK_NEVER - lease->granted_ms ? RLK_NEVER
+                                                        : lease->granted_ms + max_hold_ms;
 }
 
 static void renew_at(struct rlk_lock *lock, int64_t at_ms)
@@ -149,7 +150,8 @@ static void note_time_out(struct rlk_lock *lock)
     lock->answered |= late;
 }
 
-/* The token may stand on these nodes: it is to be released there before anything else is asked of them. */
+/* The token may stand on these nodes: it is to be released there before anything else is asked
+ * of them. */
 static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
 {
     if (!lock->tallies)
@@ -221,14 +223,15 @@ void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int6
     lock->outcome = RLK_PENDING;
     lock->loss = RLK_NOT_LOST;
     lock->arrival_us = lock->quorum->wall_us;
-    lock->wait_until_ms = terms->wait_ms >= RLK_NEVER - now_ms ? RLK_NEVER : now_ms + terms->wait_ms;
+    lock->wait_until_ms =
+        terms->wait_ms >= RLK_NEVER - now_ms ? RLK_NEVER : now_ms + terms->wait_ms;
     lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
     lock->tries = 0;
     start_attempt(lock, now_ms);
 }
 
-/* Until a majority of the nodes may be free by itself: the shortest lease of those that hold it, at most a second.
- * Jitter keeps waiters that heard the same from coming together. */
+/* Until a majority of the nodes may be free by itself: the shortest lease of those that hold it,
+ * at most a second. Jitter keeps waiters that heard the same from coming together. */
 static int64_t poll_interval(struct rlk_lock *lock)
 {
     int64_t interval = POLL_MAX_MS;
@@ -257,8 +260,8 @@ static void wait_for(struct rlk_lock *lock, int64_t interval_ms, int64_t now_ms)
     lock->poll_at_ms = now_ms + interval_ms;
 }
 
-/* The last attempt was granted too late, or too few nodes answered. Nodes that had not answered yet when the attempt was
- * decided without them count as being there. */
+/* The last attempt was granted too late, or too few nodes answered. Nodes that had not answered
+ * yet when the attempt was decided without them count as being there. */
 static bool is_unavailable(const struct rlk_lock *lock)
 {
     return has_majority(lock, lock->granted) ||
@@ -303,7 +306,8 @@ static void wait_for_nodes(struct rlk_lock *lock, int64_t now_ms)
         wait_for(lock, back_off(lock), now_ms);
 }
 
-/* A higher bid, or a fresh connection for one that turned out to be dead, is worth another attempt at once. */
+/* A higher bid, or a fresh connection for one that turned out to be dead, is worth another
+ * attempt at once. */
 static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
@@ -311,7 +315,8 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
     lock->careful |= lock->owed & disconnected;
     end_round(lock);
-    bool bid_again = outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
+    bool bid_again =
+        outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
     bool dial_again = disconnected && lock->tries == 0 && now_ms < lock->give_up_at_ms;
     if (bid_again || dial_again) {
         lock->tries++;
@@ -323,8 +328,9 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
-/* On granting, a node takes the waiter off its queue. Everywhere else the owner leaves it, also where the answer is still on
- * its way (the leave travels behind the acquire); and a wake-up that came from there is passed on to the next. */
+/* On granting, a node takes the waiter off its queue. Everywhere else the owner leaves it, also
+ * where the answer is still on its way (the leave travels behind the acquire); and a wake-up
+ * that came from there is passed on to the next. */
 static void leave_other_queues(struct rlk_lock *lock)
 {
     lock->leaving |= (lock->joined | lock->woken) & ~lock->granted;
@@ -453,7 +459,8 @@ static void judge_release(struct rlk_lock *lock)
         return;
     if (outcome == RLK_LOST && lock->loss == RLK_NOT_LOST)
         lock->loss = lock->taken ? RLK_TAKEN : RLK_GONE;
-    owe_release(lock, lock->lease.nodes & ~lock->granted & ~lock->refused & ~(lock->sent & pending(lock)));
+    owe_release(lock, lock->lease.nodes & ~lock->granted & ~lock->refused &
+                          ~(lock->sent & pending(lock)));
     finish(lock, outcome);
 }
 
@@ -472,8 +479,9 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     rlk_nodes bit = rlk_node_bit(node);
     lock->answered |= bit;
     lock->unsent &= ~bit;
-    bool released_before = vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE &&
-                           (lock->repeated & bit); /* most likely: by the first, whose answer was lost */
+    bool released_before =
+        vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE &&
+        (lock->repeated & bit); /* most likely: by the first, whose answer was lost */
     if (vote->reason == RLK_GRANTED || released_before)
         lock->granted |= bit;
     else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
@@ -508,8 +516,8 @@ static bool is_open(const struct rlk_lock *lock)
     return lock->state != RLK_IDLE && lock->state != RLK_WAITING;
 }
 
-/* An extension or release may be applied twice. An acquire may not: what became of it is unknown, so its token is used
- * up, and another attempt takes another. */
+/* An extension or release may be applied twice. An acquire may not: what became of it is
+ * unknown, so its token is used up, and another attempt takes another. */
 static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason reason)
 {
     rlk_nodes bit = rlk_node_bit(node);
@@ -584,7 +592,10 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
         lock->joined &= ~rlk_node_bit(node);
     record(lock, node, vote);
     if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE && is_undelivered(vote->reason))
-        owe_release(lock, rlk_node_bit(node)); /* the others were a majority, and this one is to be told all the same */
+        owe_release(
+            lock,
+            rlk_node_bit(
+                node)); /* the others were a majority, and this one is to be told all the same */
     judge(lock, now_ms);
 }
 
@@ -593,7 +604,7 @@ void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_m
     rlk_nodes bit = rlk_node_bit(node);
     note_fence(lock, fence);
     if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
-        return; /* its claim was used up by the grant, or is passed on by the leave that is under way */
+        return; /* its claim is used up by the grant, or passed on by the leave under way */
     if (lock->state != RLK_WAITING && lock->state != RLK_ACQUIRING) {
         lock->joined &= ~bit;
         lock->leaving |= bit; /* too late: the wake-up is passed on */
@@ -611,7 +622,8 @@ void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_m
 void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms)
 {
     rlk_nodes ready = lock->quorum->inbox_ready;
-    if (lock->state != RLK_WAITING || has_majority(lock, lock->joined) || !has_majority(lock, ready))
+    if (lock->state != RLK_WAITING || has_majority(lock, lock->joined) ||
+        !has_majority(lock, ready))
         return;
     if (ready == rlk_all_nodes(lock->quorum))
         start_another_attempt(lock, now_ms);
@@ -704,7 +716,8 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
     request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;
-    bool joins = lock->kind == RLK_ACQUIRE && lock->lease.terms.wait_ms > 0 && (lock->quorum->inbox_ready & bit);
+    bool joins = lock->state == RLK_ACQUIRING && lock->lease.terms.wait_ms > 0 &&
+                 (lock->quorum->inbox_ready & bit);
     if (joins)
         lock->joined |= bit;
     if (joins || (lock->kind == RLK_RELEASE && (lock->joined & bit)))

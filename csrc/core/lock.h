@@ -1,16 +1,17 @@
 /* A lock: the state machine of one owner, over one node or a quorum.
  *
- * Inputs go in (a command, a vote, a wake-up, the time); requests, the next moment of interest and the outcome
- * are pulled out. It calls nothing back, and is told the time. All times are milliseconds of one clock that
- * also counts suspend. Before every input the driver tops up the quorum (token, wall clock).
+ * Inputs go in (a command, a vote, a wake-up, the time); requests, the next moment of interest
+ * and the outcome are pulled out. It calls nothing back, and is told the time. All times are
+ * milliseconds of one clock that also counts suspend. Before every input the driver tops up the
+ * quorum (token, wall clock).
  *
  *     rlk_lock_acquire(lock, &terms, now);
  *     while (lock->outcome == RLK_PENDING) {
- *         for each node in rlk_lock_wants(lock): rlk_lock_next_request(lock, node, &request), and send it
+ *         for each node in rlk_lock_wants(lock):
+ *             rlk_lock_next_request(lock, node, &request), and send it
  *         wait for a reply, or until rlk_lock_next_time(lock)
  *         rlk_lock_vote(...) or rlk_lock_time(...)
- *     }
- */
+ *     } */
 #ifndef RLK_LOCK_H
 #define RLK_LOCK_H
 
@@ -73,7 +74,7 @@ struct rlk_tally {
     int64_t ttl_ms;
     int64_t fence;
     int64_t waiters;
-    char text[96];                  /* the error's text or the holder's token, cut short */
+    char text[96];                   /* the error's text or the holder's token, cut short */
     char owed_token[RLK_TOKEN_SIZE]; /* of an attempt that is still to be released on this node */
 };
 
@@ -88,15 +89,15 @@ struct rlk_lock {
     enum rlk_loss loss;
 
     struct rlk_lease lease;
-    int64_t deadline_ms;   /* not mine from here on */
-    int64_t renew_at_ms;   /* RLK_NEVER: not any more */
+    int64_t deadline_ms;    /* not mine from here on */
+    int64_t renew_at_ms;    /* RLK_NEVER: not any more */
     int64_t lasts_until_ms; /* no node keeps the token longer than this, by its own clock */
-    int64_t refresh_at_ms; /* from here on an extension also refreshes the fence */
+    int64_t refresh_at_ms;  /* from here on an extension also refreshes the fence */
 
     /* the round of requests that is under way */
     enum rlk_request_kind kind;
-    bool asking;    /* an extension is under way while the lock is owned */
-    bool renewing;  /* and it is the watchdog's */
+    bool asking;   /* an extension is under way while the lock is owned */
+    bool renewing; /* and it is the watchdog's */
     uint32_t round;
     int64_t round_ttl_ms;
     int64_t t0_ms;
@@ -105,7 +106,7 @@ struct rlk_lock {
     rlk_nodes sent;     /* asked */
     rlk_nodes answered; /* or known not to answer */
     rlk_nodes granted;
-    rlk_nodes refused; /* an extension or release: not mine */
+    rlk_nodes refused;  /* an extension or release: not mine */
     rlk_nodes repeated; /* asked again, since the connection broke before the answer */
     bool taken;         /* on some node it is another's */
 
@@ -116,9 +117,9 @@ struct rlk_lock {
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
-    rlk_nodes joined;  /* nodes on whose queue it may stand */
-    rlk_nodes leaving; /* nodes to be told that it left */
-    rlk_nodes owed;    /* nodes on which an earlier attempt is to be released */
+    rlk_nodes joined;                  /* nodes on whose queue it may stand */
+    rlk_nodes leaving;                 /* nodes to be told that it left */
+    rlk_nodes owed;                    /* nodes on which an earlier attempt is to be released */
     rlk_nodes leaving_sent, owed_sent; /* the same, under way */
     rlk_nodes careful; /* their connection broke: no acquire before what is owed was answered */
     int64_t owed_until_ms;
@@ -126,7 +127,8 @@ struct rlk_lock {
 
 /* ---- life ---- */
 
-/* An idle lock. The key and the tallies must outlive it; tallies hold one entry per node, or are NULL. */
+/* An idle lock. The key and the tallies must outlive it; tallies hold one entry per node, or are
+ * NULL. */
 void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_key key,
                    struct rlk_tally *tallies);
 
@@ -160,7 +162,8 @@ void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms);
 /* At rlk_lock_next_time() or any other moment. */
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms);
 
-/* Another machine extended the same lease (user's and watchdog's): it lasts until the later deadline. */
+/* Another machine extended the same lease (user's and watchdog's): it lasts until the later
+ * deadline. */
 void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms);
 
 /* ---- outputs ---- */

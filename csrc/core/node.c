@@ -1,5 +1,6 @@
-/* The order of replies is the order of requests: a first-in-first-out of what is in flight says whom each reply is for.
- * Nothing that the server sends is trusted: what does not fit ends the connection. */
+/* The order of replies is the order of requests: a first-in-first-out of what is in flight says
+ * whom each reply is for. Nothing that the server sends is trusted: what does not fit ends the
+ * connection. */
 #include "core/node.h"
 
 #include <assert.h>
@@ -152,7 +153,8 @@ static bool ask_name(struct rlk_node *node)
     return !name || ask(node, STEP_SETNAME, 3, (const char *[]){"CLIENT", "SETNAME", name});
 }
 
-/* Requests wait until the login was answered: behind a refused SELECT they would reach the wrong database. */
+/* Requests wait until the login was answered: behind a refused SELECT they would reach the wrong
+ * database. */
 bool rlk_node_open(struct rlk_node *node)
 {
     assert(node->phase == CLOSED && rlk_node_in_flight(node) == 0);
@@ -182,7 +184,8 @@ static int64_t read_uptime(const redisReply *info)
     return rlk_wire_number(at, strspn(at, "0123456789"), &seconds) ? seconds : -1;
 }
 
-/* A server may forbid INFO or CLIENT to this user and still serve locks; anything else it must grant. */
+/* A server may forbid INFO or CLIENT to this user and still serve locks; anything else it must
+ * grant. */
 static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
 {
     const redisReply *reply = node->reply;
@@ -204,8 +207,8 @@ static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
 /* ---- requests ---- */
 
 /* Notes who is to have the next reply. False, and nothing noted, if there is no memory. */
-static bool expect(struct rlk_node *node, enum rlk_request_kind kind, const struct rlk_asker *askers,
-                   size_t count)
+static bool expect(struct rlk_node *node, enum rlk_request_kind kind,
+                   const struct rlk_asker *askers, size_t count)
 {
     struct expected expected = {kind, (uint32_t)count};
     if (!rlk_buffer_append(&node->askers, askers, count * sizeof *askers))
@@ -363,7 +366,8 @@ static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
     return true;
 }
 
-/* A reply that nobody asked for, or that does not fit what was asked, means that the two sides disagree. */
+/* A reply that nobody asked for, or that does not fit what was asked, means that the two sides
+ * disagree. */
 static bool reply_fits(const struct rlk_node *node)
 {
     struct expected expected;

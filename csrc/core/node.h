@@ -1,11 +1,12 @@
-/* A node: the conversation over one connection with one Redis server. Bytes in, events out; requests in, bytes out.
+/* A node: the conversation over one connection with one Redis server. Bytes in, events out;
+ * requests in, bytes out.
  *
  *     rlk_node_open(node);                       the connection stands: the login is written
  *     rlk_node_output(node), rlk_node_written()  bytes for the server
  *     rlk_node_feed(node, bytes, len)            bytes from the server
  *     while (rlk_node_next_event(node, &event))  READY, VOTE, WAKE, BROKEN
- *     rlk_node_close(node, reason)               the connection is gone: what is in flight gets this as its vote
- */
+ *     rlk_node_close(node, reason)               the connection is gone: what is in flight gets
+ *                                                this as its vote */
 #ifndef RLK_NODE_H
 #define RLK_NODE_H
 
@@ -55,14 +56,15 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason);
 /* Logged in, and so ready for requests; or subscribed. */
 bool rlk_node_is_ready(const struct rlk_node *node);
 
-/* It has run the script on this connection, and so will not say NOSCRIPT to it unless its cache is flushed. */
+/* It has run the script on this connection, and so will not say NOSCRIPT to it unless its cache
+ * is flushed. */
 bool rlk_node_knows(const struct rlk_node *node, enum rlk_request_kind kind);
 
 /* Requests that have no reply yet. */
 size_t rlk_node_in_flight(const struct rlk_node *node);
 
-/* Queues a request. Only when ready. The memo, which all nodes of a quorum share, may be NULL. False if there is no
- * memory. */
+/* Queues a request. Only when ready. The memo, which all nodes of a quorum share, may be NULL.
+ * False if there is no memory. */
 bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
                    struct rlk_memo *memo);
 

@@ -1,4 +1,5 @@
-/* What all locks of one loop share: the set of nodes, and what the driver hands in from the world. */
+/* What all locks of one loop share: the set of nodes, and what the driver hands in from the
+ * world. */
 #ifndef RLK_QUORUM_H
 #define RLK_QUORUM_H
 
@@ -10,11 +11,11 @@
 typedef uint32_t rlk_nodes; /* a set of nodes, one bit each */
 
 struct rlk_quorum {
-    int nodes;           /* 1 to RLK_NODES_MAX */
-    double drift_factor; /* share of a lease by which clocks may run apart; 0 to below 1 */
-    int64_t timeout_ms;  /* how long an attempt waits for its nodes */
-    char inbox[RLK_INBOX_SIZE];  /* the channel on which this loop hears wake-ups */
-    rlk_nodes inbox_ready;       /* nodes that confirmed the subscription */
+    int nodes;                  /* 1 to RLK_NODES_MAX */
+    double drift_factor;        /* share of a lease by which clocks may run apart; 0 to below 1 */
+    int64_t timeout_ms;         /* how long an attempt waits for its nodes */
+    char inbox[RLK_INBOX_SIZE]; /* the channel on which this loop hears wake-ups */
+    rlk_nodes inbox_ready;      /* nodes that confirmed the subscription */
 
     /* Topped up by the driver before every input to a lock; used up by the lock. */
     char token[RLK_TOKEN_SIZE]; /* "" once used */

@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 #define RLK_NODES_MAX 32
-#define RLK_KEY_MAX 1024  /* bytes: a prefix and a name of up to 512 bytes each */
-#define RLK_TOKEN_BYTES 21 /* of randomness in a token */
-#define RLK_TOKEN_SIZE 29  /* 28 characters of base64url, and a NUL */
-#define RLK_INBOX_SIZE 40  /* "redlock:" and 28 characters, and a NUL */
-#define RLK_WAITER_SIZE 64 /* an inbox, '/', the decimal id of a waiter, and a NUL */
-#define RLK_BATCH_MAX 256  /* locks in one RLK_EXTEND_MANY */
+#define RLK_KEY_MAX 1024      /* bytes: a prefix and a name of up to 512 bytes each */
+#define RLK_TOKEN_BYTES 21    /* of randomness in a token */
+#define RLK_TOKEN_SIZE 29     /* 28 characters of base64url, and a NUL */
+#define RLK_INBOX_SIZE 40     /* "redlock:" and 28 characters, and a NUL */
+#define RLK_WAITER_SIZE 64    /* an inbox, '/', the decimal id of a waiter, and a NUL */
+#define RLK_BATCH_MAX 256     /* locks in one RLK_EXTEND_MANY */
 #define RLK_FENCE_TTL_S 86400 /* how long a node remembers a ballot, unless leases are longer */
 
 /* Milliseconds that no waiter and no lease reaches. */
@@ -40,11 +40,12 @@ struct rlk_request {
     int64_t ttl_ms;      /* lease */
     int64_t fence;       /* the ballot: below 2^53 */
     int64_t fence_ttl_s; /* how long a node remembers the ballot */
-    char waiter[RLK_WAITER_SIZE]; /* "" for none: who joins (acquire) or leaves (release) the queue */
-    int64_t arrival_us;           /* wall clock: the waiter's rank */
+    char waiter
+        [RLK_WAITER_SIZE]; /* "" for none: who joins (acquire) or leaves (release) the queue */
+    int64_t arrival_us;    /* wall clock: the waiter's rank */
     bool fair;
     bool batchable; /* may travel in an RLK_EXTEND_MANY */
-    bool once;      /* nobody will be there to repeat it: a script that may be unknown goes as text */
+    bool once; /* nobody will be there to repeat it: a script that may be unknown goes as text */
 };
 
 #endif

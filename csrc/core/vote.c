@@ -1,4 +1,5 @@
-/* The names and classes of what a node may answer. Whatever is not known by name is still no vote. */
+/* The names and classes of what a node may answer. Whatever is not known by name is still no
+ * vote. */
 #include "core/vote.h"
 
 #include <string.h>
@@ -7,13 +8,20 @@ static const struct {
     const char *word;
     enum rlk_reason reason;
 } error_words[] = {
-    {"LOADING", RLK_LOADING},       {"READONLY", RLK_READONLY},
-    {"MASTERDOWN", RLK_MASTERDOWN}, {"BUSY", RLK_BUSY},
-    {"OOM", RLK_OOM},               {"MISCONF", RLK_MISCONF},
-    {"NOREPLICAS", RLK_NOREPLICAS}, {"CLUSTERDOWN", RLK_CLUSTERDOWN},
-    {"MOVED", RLK_MOVED},           {"ASK", RLK_ASK},
-    {"NOAUTH", RLK_NOAUTH},         {"NOPERM", RLK_NOPERM},
-    {"WRONGPASS", RLK_WRONGPASS},   {"WRONGTYPE", RLK_WRONGTYPE},
+    {"LOADING", RLK_LOADING},
+    {"READONLY", RLK_READONLY},
+    {"MASTERDOWN", RLK_MASTERDOWN},
+    {"BUSY", RLK_BUSY},
+    {"OOM", RLK_OOM},
+    {"MISCONF", RLK_MISCONF},
+    {"NOREPLICAS", RLK_NOREPLICAS},
+    {"CLUSTERDOWN", RLK_CLUSTERDOWN},
+    {"MOVED", RLK_MOVED},
+    {"ASK", RLK_ASK},
+    {"NOAUTH", RLK_NOAUTH},
+    {"NOPERM", RLK_NOPERM},
+    {"WRONGPASS", RLK_WRONGPASS},
+    {"WRONGTYPE", RLK_WRONGTYPE},
     {"NOSCRIPT", RLK_NOSCRIPT},
 };
 

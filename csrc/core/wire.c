@@ -1,4 +1,5 @@
-/* The argument lists here and the heads of scripts/ *.lua say the same thing twice; nothing else knows them. */
+/* The argument lists here and the heads of scripts/ *.lua say the same thing twice; nothing else
+ * knows them. */
 #include "core/wire.h"
 
 #include <assert.h>
@@ -52,7 +53,8 @@ bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const
     return appended;
 }
 
-/* A non-empty {tag}: the part of a key that decides its slot (Redis Cluster specification, "Hash tags"). */
+/* A non-empty {tag}: the part of a key that decides its slot (Redis Cluster specification, "Hash
+ * tags"). */
 static bool has_hash_tag(const struct rlk_key *key)
 {
     const char *open = memchr(key->bytes, '{', key->len);
@@ -63,8 +65,10 @@ static bool has_hash_tag(const struct rlk_key *key)
     return close && close > after;
 }
 
-/* The key's companion in the same slot: "{key}:suffix", or "key:suffix" if the key brings its own tag. */
-static struct rlk_key side_key(const struct rlk_key *key, const char *suffix, char buffer[SIDE_KEY_SIZE])
+/* The key's companion in the same slot: "{key}:suffix", or "key:suffix" if the key brings its
+ * own tag. */
+static struct rlk_key side_key(const struct rlk_key *key, const char *suffix,
+                               char buffer[SIDE_KEY_SIZE])
 {
     bool tagged = has_hash_tag(key);
     size_t len = 0;
@@ -144,8 +148,8 @@ static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *reques
     return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
 }
 
-static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests, size_t count,
-                            bool by_text)
+static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests,
+                            size_t count, bool by_text)
 {
     const char *values[3 + 3 * RLK_BATCH_MAX];
     size_t lengths[3 + 3 * RLK_BATCH_MAX];
@@ -193,9 +197,10 @@ bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
 static bool is_remembered(const struct rlk_memo *memo, uint64_t asker,
                           const struct rlk_request *request, bool by_text)
 {
-    return rlk_buffer_len(&memo->bytes) > 0 && memo->asker == asker && memo->round == request->round &&
-           memo->kind == request->kind && memo->by_text == by_text &&
-           memo->has_waiter == (request->waiter[0] != '\0') && strcmp(memo->token, request->token) == 0;
+    return rlk_buffer_len(&memo->bytes) > 0 && memo->asker == asker &&
+           memo->round == request->round && memo->kind == request->kind &&
+           memo->by_text == by_text && memo->has_waiter == (request->waiter[0] != '\0') &&
+           strcmp(memo->token, request->token) == 0;
 }
 
 bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
@@ -236,7 +241,8 @@ static bool is_integer(const redisReply *reply)
 
 static bool read_fence(const redisReply *reply, int64_t *fence)
 {
-    return reply->type == REDIS_REPLY_STRING && rlk_wire_number(reply->str, (size_t)reply->len, fence);
+    return reply->type == REDIS_REPLY_STRING &&
+           rlk_wire_number(reply->str, (size_t)reply->len, fence);
 }
 
 static struct rlk_vote vote_of_status(const redisReply *reply)

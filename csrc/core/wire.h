@@ -8,14 +8,15 @@
 #include "core/request.h"
 #include "core/vote.h"
 
-/* The largest number that Redis scripts (doubles) and every Lua hold exactly, less room to bid above it. */
+/* The largest number that Redis scripts (doubles) and every Lua hold exactly, less room to bid
+ * above it. */
 #define RLK_FENCE_MAX ((INT64_C(1) << 53) - (INT64_C(1) << 32))
 
 /* Appends a plain command. False if there is no memory. */
 bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths);
 
-/* Appends the request; by its script's text if by_text, else by its SHA1.
- * For RLK_EXTEND_MANY there are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. */
+/* Appends the request; by its script's text if by_text, else by its SHA1. For RLK_EXTEND_MANY
+ * there are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. */
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text);
 
@@ -33,7 +34,8 @@ struct rlk_memo {
 bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
                          const struct rlk_request *request, bool by_text);
 
-/* What the reply says of the index-th of the requests that it answers. The text points into the reply. */
+/* What the reply says of the index-th of the requests that it answers. The text points into the
+ * reply. */
 struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *reply, size_t count,
                               size_t index);
 

@@ -1,5 +1,5 @@
-/* Every call runs the same way: a lock machine joins the inline loop, the loop turns until the machine has an outcome,
- * and whatever is then still owed to a node goes to the engine. */
+/* Every call runs the same way: a lock machine joins the inline loop, the loop turns until the
+ * machine has an outcome, and whatever is then still owed to a node goes to the engine. */
 #include "io/client.h"
 
 #include <assert.h>
@@ -10,7 +10,8 @@
 #include "io/loop.h"
 #include "io/system.h"
 
-#define LINGER_MIN_MS 2  /* for nodes that are asked for the first time, once a majority has granted */
+#define LINGER_MIN_MS \
+    2 /* for nodes that are asked for the first time, once a majority has granted */
 #define LINGER_MAX_MS 50
 #define CLOSE_BATCH 1000 /* locks that are released together */
 
@@ -65,8 +66,8 @@ const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
     return client->tallies;
 }
 
-/* In a process that was forked off, everything that is connected, running or held is the parent's. False if there is no
- * memory to begin afresh. */
+/* In a process that was forked off, everything that is connected, running or held is the
+ * parent's. False if there is no memory to begin afresh. */
 static bool be_in_own_process(struct rlk_client *client)
 {
     if (client->generation == rlk_fork_generation())
@@ -134,8 +135,8 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
     return rlk_loop_attach(client->loop, &client->lock);
 }
 
-/* A majority has granted while other nodes are being asked for the first time: they get as long again, so that a
- * client's first lock stands on all nodes that are there. */
+/* A majority has granted while other nodes are being asked for the first time: they get as long
+ * again, so that a client's first lock stands on all nodes that are there. */
 static void linger(struct rlk_client *client)
 {
     const struct rlk_lock *lock = &client->lock;
@@ -220,7 +221,8 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
     return true;
 }
 
-enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding, int64_t ttl_ms)
+enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding,
+                                   int64_t ttl_ms)
 {
     int64_t now_ms = rlk_clock_ms();
     if (atomic_load(&holding->status) != RLK_HOLDS || !begin_with(client, holding))

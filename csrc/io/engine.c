@@ -1,5 +1,5 @@
-/* The mutex guards the lists by which holdings and chores come and go, and nothing that takes time. The thread takes
- * whole lists; what it keeps is then its alone. */
+/* The mutex guards the lists by which holdings and chores come and go, and nothing that takes
+ * time. The thread takes whole lists; what it keeps is then its alone. */
 #include "io/engine.h"
 
 #include <errno.h>
@@ -167,7 +167,8 @@ static void end_chores(struct rlk_engine *engine)
     }
 }
 
-/* What is lost is watched no longer; the owner still holds a reference, and this one stays until it lets go too. */
+/* What is lost is watched no longer; the owner still holds a reference, and this one stays until
+ * it lets go too. */
 static void end_holdings(struct rlk_engine *engine)
 {
     while (engine->ended) {
@@ -202,8 +203,9 @@ static void take_lists(struct rlk_engine *engine)
     take_chores(engine, chores);
 }
 
-/* False if somebody has put something on the lists meanwhile. Sleeping until the horizon, although what it was kicked for
- * may be gone by now, is what spares a program that locks and releases all the time a kick for every lock. */
+/* False if somebody has put something on the lists meanwhile. Sleeping until the horizon,
+ * although what it was kicked for may be gone by now, is what spares a program that locks and
+ * releases all the time a kick for every lock. */
 static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
     int64_t now_ms = rlk_clock_ms();
@@ -337,7 +339,8 @@ void rlk_engine_finish(struct rlk_engine *engine, const struct rlk_lock *lock)
     memcpy(chore->tallies, lock->tallies, tallies);
     chore->lock.key.bytes = chore->key;
     chore->lock.tallies = chore->tallies;
-    chore->lock.joined = chore->lock.leaving = 0; /* queues know the waiter by another loop's inbox */
+    chore->lock.joined = chore->lock.leaving =
+        0; /* queues know the waiter by another loop's inbox */
     pthread_mutex_lock(&engine->mutex);
     chore->next = engine->new_chores;
     engine->new_chores = chore;

@@ -1,8 +1,8 @@
-/* The engine: a loop on a thread of its own. It renews what is held, whatever the program is doing, and finishes
- * what a call that returned could not wait for.
+/* The engine: a loop on a thread of its own. It renews what is held, whatever the program is
+ * doing, and finishes what a call that returned could not wait for.
  *
- * The thread blocks all signals and never touches a Lua state. Keeping or dropping a holding costs no system call
- * unless the engine would otherwise sleep past the holding's next moment. */
+ * The thread blocks all signals and never touches a Lua state. Keeping or dropping a holding
+ * costs no system call unless the engine would otherwise sleep past the holding's next moment. */
 #ifndef RLK_ENGINE_H
 #define RLK_ENGINE_H
 
@@ -11,14 +11,16 @@
 
 struct rlk_engine;
 
-/* Starts the thread. NULL if there is no memory, descriptor or thread for it. Borrows the settings. */
+/* Starts the thread. NULL if there is no memory, descriptor or thread for it. Borrows the
+ * settings. */
 struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings);
 
-/* Gives unfinished releases up to one timeout, ends the thread and frees the engine. Every holding was dropped before. */
+/* Gives unfinished releases up to one timeout, ends the thread and frees the engine. Every
+ * holding was dropped before. */
 void rlk_engine_stop(struct rlk_engine *engine);
 
-/* In the child of a fork, where the thread does not exist: closes what was inherited. The memory stays with whatever
- * the thread was doing to it at that moment. */
+/* In the child of a fork, where the thread does not exist: closes what was inherited. The memory
+ * stays with whatever the thread was doing to it at that moment. */
 void rlk_engine_disown(struct rlk_engine *engine);
 
 /* For the holdings that it is to keep. */
@@ -31,8 +33,8 @@ void rlk_engine_drop(struct rlk_engine *engine, struct rlk_holding *holding);
 /* The owner has extended the holding: its deadline grew. */
 void rlk_engine_credit(struct rlk_engine *engine, struct rlk_holding *holding);
 
-/* Takes over what the lock still wants of the nodes (releases that are owed, or under way); the lock itself stays the
- * caller's. What there is no memory for dies with its ttl. */
+/* Takes over what the lock still wants of the nodes (releases that are owed, or under way); the
+ * lock itself stays the caller's. What there is no memory for dies with its ttl. */
 void rlk_engine_finish(struct rlk_engine *engine, const struct rlk_lock *lock);
 
 #endif

@@ -1,8 +1,9 @@
-/* A holding: one grant, from the moment that it was given. The thread that acquired it and the engine that renews it
- * share it; each holds a reference.
+/* A holding: one grant, from the moment that it was given. The thread that acquired it and the
+ * engine that renews it share it; each holds a reference.
  *
- * lock.lease and lock.key never change once it is made; the rest of the lock machine is the engine's alone while it
- * keeps the holding. Deadline and status are what the two tell each other. */
+ * lock.lease and lock.key never change once it is made; the rest of the lock machine is the
+ * engine's alone while it keeps the holding. Deadline and status are what the two tell each
+ * other. */
 #ifndef RLK_HOLDING_H
 #define RLK_HOLDING_H
 
@@ -27,18 +28,18 @@ struct rlk_holding {
     _Atomic int64_t deadline_ms; /* only grows */
     unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
 
-    struct rlk_holding *previous, *next;                     /* the client's list; its thread's alone */
-    struct rlk_holding *engine_previous, *engine_next;       /* the engine's lists; under its mutex */
-    struct rlk_holding *next_ended;                          /* the engine's thread's alone */
-    enum rlk_place place;                                    /* under the engine's mutex */
+    struct rlk_holding *previous, *next;               /* the client's list; its thread's alone */
+    struct rlk_holding *engine_previous, *engine_next; /* the engine's lists; under its mutex */
+    struct rlk_holding *next_ended;                    /* the engine's thread's alone */
+    enum rlk_place place;                              /* under the engine's mutex */
     bool credited; /* under the engine's mutex: the deadline grew while it was kept */
 
     struct rlk_lock lock;
     char key[]; /* of lock.key */
 };
 
-/* A copy of what the lock owns, with one reference; its machine belongs to the quorum (of an engine's loop, or of the
- * owner's). NULL if there is no memory. */
+/* A copy of what the lock owns, with one reference; its machine belongs to the quorum (of an
+ * engine's loop, or of the owner's). NULL if there is no memory. */
 struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum);
 void rlk_holding_retain(struct rlk_holding *holding);
 void rlk_holding_drop(struct rlk_holding *holding);
@@ -50,7 +51,8 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
 
-/* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or in another process. */
+/* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or
+ * in another process. */
 int64_t rlk_holding_remaining_us(const struct rlk_holding *holding);
 
 #endif

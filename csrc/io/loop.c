@@ -1,5 +1,6 @@
-/* A member is an attached lock under a slot; its tag (slot and generation) is what requests carry, so that an answer
- * to a lock that has gone finds nobody. "Touched" members are those whose wishes are to be looked at. */
+/* A member is an attached lock under a slot; its tag (slot and generation) is what requests
+ * carry, so that an answer to a lock that has gone finds nobody. "Touched" members are those
+ * whose wishes are to be looked at. */
 #include "io/loop.h"
 
 #include <assert.h>
@@ -17,7 +18,7 @@
 #define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define EAGER_US 50   /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
 #define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
 #define NOBODY UINT32_MAX
 
@@ -52,7 +53,8 @@ struct rlk_loop {
     struct rlk_memo memo;
     struct batch *batches; /* one per node, made at the first renewal */
 
-    uint64_t served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
+    uint64_t
+        served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
     size_t served_next;
     rlk_on_moved *on_moved;
     void *context;
@@ -270,7 +272,8 @@ static enum guard judge_guard(const struct rlk_loop *loop, int node, int64_t now
 {
     const struct rlk_peer *peers = loop->commands;
     int64_t age_ms = guard_ms(loop);
-    if (age_ms == 0 || peers[node].started_ms == RLK_NEVER || is_older(&peers[node], age_ms, now_ms))
+    if (age_ms == 0 || peers[node].started_ms == RLK_NEVER ||
+        is_older(&peers[node], age_ms, now_ms))
         return VOTES;
     int others = loop->quorum.nodes - 1, older = 0, unknown = 0;
     for (int i = 0; i < loop->quorum.nodes; i++) {
@@ -302,7 +305,8 @@ static void send_batch(struct rlk_loop *loop, int node)
     if (batch->count == 0)
         return;
     /* Without memory nothing is sent: the renewals time out and are tried again. */
-    (void)rlk_node_send_batch(loop->commands[node].node, batch->requests, batch->askers, batch->count);
+    (void)rlk_node_send_batch(loop->commands[node].node, batch->requests, batch->askers,
+                              batch->count);
     batch->count = 0;
 }
 
@@ -354,7 +358,8 @@ static enum rlk_reason reason_not_to_ask(const struct rlk_loop *loop, const stru
     return RLK_NO_ANSWER;
 }
 
-static bool must_wait(const struct rlk_loop *loop, const struct rlk_lock *lock, int node, int64_t now_ms)
+static bool must_wait(const struct rlk_loop *loop, const struct rlk_lock *lock, int node,
+                      int64_t now_ms)
 {
     return (lock->unsent & rlk_node_bit(node)) && lock->kind == RLK_ACQUIRE &&
            judge_guard(loop, node, now_ms) == UNDECIDED;
@@ -378,8 +383,9 @@ static void serve(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_
     if (peer->phase == RLK_PEER_READY)
         serve_ready(loop, lock, node, now_ms);
     else if (peer->phase == RLK_PEER_DOWN && (lock->unsent & rlk_node_bit(node)))
-        vote_for(loop, lock, node, peer->reason == RLK_DISCONNECTED ? RLK_UNREACHABLE : peer->reason,
-                 peer->failure, now_ms);
+        vote_for(loop, lock, node,
+                 peer->reason == RLK_DISCONNECTED ? RLK_UNREACHABLE : peer->reason, peer->failure,
+                 now_ms);
 }
 
 static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
@@ -440,7 +446,8 @@ static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake
     for (size_t i = 0; i < SERVED_MAX; i++)
         if (loop->served[i] == wake->waiter)
             return;
-    snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox, wake->waiter);
+    snprintf(request.waiter, sizeof request.waiter, "%s/%" PRIu64, loop->quorum.inbox,
+             wake->waiter);
     if (peer->phase == RLK_PEER_READY)
         (void)rlk_node_send(peer->node, &request, nobody, NULL);
 }
@@ -552,7 +559,8 @@ static int64_t dial_again(struct rlk_loop *loop, int64_t now_ms)
 {
     int64_t next_ms = RLK_NEVER;
     for (int node = 0; node < loop->quorum.nodes; node++) {
-        struct rlk_peer *peers[] = {&loop->commands[node], loop->inbox_wanted ? &loop->inboxes[node] : NULL};
+        struct rlk_peer *peers[] = {&loop->commands[node],
+                                    loop->inbox_wanted ? &loop->inboxes[node] : NULL};
         for (int i = 0; i < 2; i++) {
             if (!peers[i] || loop->member_count == 0)
                 continue;
@@ -618,8 +626,8 @@ static bool expects_replies(const struct rlk_loop *loop)
     return false;
 }
 
-/* Looks without sleeping. Where that finds nothing, it is not tried again for a while, twice as long each time: on a busy
- * machine, or a slow network, the processor is better left to others. */
+/* Looks without sleeping. Where that finds nothing, it is not tried again for a while, twice as
+ * long each time: on a busy machine, or a slow network, the processor is better left to others. */
 static int look_eagerly(struct rlk_loop *loop, struct pollfd *fds, nfds_t count)
 {
     if (loop->eager_pause > 0) {

@@ -10,7 +10,8 @@
 #define READ_SIZE (16 * 1024)
 
 bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
-                   const struct rlk_settings *settings, struct rlk_quorum *quorum, const char *channel)
+                   const struct rlk_settings *settings, struct rlk_quorum *quorum,
+                   const char *channel)
 {
     struct rlk_login login = {
         .user = endpoint->user[0] ? endpoint->user : NULL,
@@ -46,7 +47,8 @@ static void disconnect(struct rlk_peer *peer, enum rlk_reason reason)
     peer->quiet_since_ms = RLK_NEVER;
 }
 
-static void go_down(struct rlk_peer *peer, enum rlk_reason reason, const char *failure, int64_t now_ms)
+static void go_down(struct rlk_peer *peer, enum rlk_reason reason, const char *failure,
+                    int64_t now_ms)
 {
     int doublings = peer->failures < 7 ? peer->failures : 7;
     int64_t ceiling = (int64_t)RETRY_FIRST_MS << doublings;

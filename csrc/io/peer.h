@@ -1,5 +1,5 @@
-/* A peer: the connection to one node for one purpose, kept up. It dials when wanted, logs in, notices when the
- * server is gone or does not answer, and dials again with back-off. */
+/* A peer: the connection to one node for one purpose, kept up. It dials when wanted, logs in,
+ * notices when the server is gone or does not answer, and dials again with back-off. */
 #ifndef RLK_PEER_H
 #define RLK_PEER_H
 
@@ -24,7 +24,7 @@ struct rlk_peer {
     int64_t timeout_ms;
     int64_t dial_until_ms;
     int64_t retry_at_ms;
-    int64_t quiet_since_ms; /* of what is in flight, since the last byte came; RLK_NEVER if nothing is */
+    int64_t quiet_since_ms; /* no byte came since, of what is in flight; else RLK_NEVER */
     int64_t started_ms;     /* the server's start; RLK_NEVER if it does not say */
     int failures;           /* in a row */
     bool proved;            /* it answered on this connection */
@@ -35,7 +35,8 @@ struct rlk_peer {
 
 /* False if there is no memory. */
 bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
-                   const struct rlk_settings *settings, struct rlk_quorum *quorum, const char *channel);
+                   const struct rlk_settings *settings, struct rlk_quorum *quorum,
+                   const char *channel);
 void rlk_peer_free(struct rlk_peer *peer);
 
 /* Makes it connect, unless it does or failed too recently. */

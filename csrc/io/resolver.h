@@ -12,7 +12,8 @@ struct rlk_resolution *rlk_resolve(const char *host, int port);
 /* Becomes readable when the answer is there. */
 int rlk_resolution_fd(const struct rlk_resolution *resolution);
 
-/* The addresses, to be freed with freeaddrinfo(); or NULL and getaddrinfo's error. Only once readable. */
+/* The addresses, to be freed with freeaddrinfo(); or NULL and getaddrinfo's error. Only once
+ * readable. */
 struct addrinfo *rlk_resolution_take(struct rlk_resolution *resolution, int *error);
 
 /* At any time: an answer that comes later is thrown away. */

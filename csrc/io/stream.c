@@ -1,4 +1,5 @@
-/* Every address of a host is tried in the resolver's order; the caller's deadline covers them all. */
+/* Every address of a host is tried in the resolver's order; the caller's deadline covers them
+ * all. */
 #include "io/stream.h"
 
 #include <assert.h>
@@ -113,7 +114,8 @@ static void connect_to_path(struct rlk_stream *stream)
 void rlk_stream_dial(struct rlk_stream *stream)
 {
     const struct rlk_endpoint *endpoint = stream->endpoint;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     char port[8];
     assert(stream->state == RLK_STREAM_CLOSED);
     if (endpoint->transport == RLK_UNIX) {
@@ -266,7 +268,8 @@ static long write_tls(struct rlk_stream *stream, const char *bytes, size_t len)
 
 int rlk_stream_fd(const struct rlk_stream *stream)
 {
-    return stream->state == RLK_STREAM_RESOLVING ? rlk_resolution_fd(stream->resolution) : stream->fd;
+    return stream->state == RLK_STREAM_RESOLVING ? rlk_resolution_fd(stream->resolution)
+                                                 : stream->fd;
 }
 
 bool rlk_stream_has_unwritten(const struct rlk_stream *stream)

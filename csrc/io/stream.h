@@ -1,4 +1,5 @@
-/* A stream: one non-blocking connection over TCP (IPv4, IPv6), a Unix socket, or TLS. Bytes in, bytes out. */
+/* A stream: one non-blocking connection over TCP (IPv4, IPv6), a Unix socket, or TLS. Bytes in,
+ * bytes out. */
 #ifndef RLK_STREAM_H
 #define RLK_STREAM_H
 

@@ -18,7 +18,8 @@ int64_t rlk_wall_us(void);
 void rlk_random_bytes(void *bytes, size_t len);
 void rlk_random_token(char token[RLK_TOKEN_SIZE]);
 
-/* Changes in the child of a fork: what was opened, or drawn, under another generation belongs to the parent. */
+/* Changes in the child of a fork: what was opened, or drawn, under another generation belongs to
+ * the parent. */
 unsigned rlk_fork_generation(void);
 
 #endif

@@ -134,7 +134,8 @@ static bool wants_bytes(SSL *ssl, int result)
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
 }
 
-enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *error, size_t error_size)
+enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *error,
+                                        size_t error_size)
 {
     ERR_clear_error();
     int result = SSL_do_handshake(session->ssl);

@@ -1,4 +1,5 @@
-/* TLS around a connection's bytes: what goes over the wire is handed in and out, sockets are somebody else's. */
+/* TLS around a connection's bytes: what goes over the wire is handed in and out, sockets are
+ * somebody else's. */
 #ifndef RLK_TLS_H
 #define RLK_TLS_H
 
@@ -30,7 +31,8 @@ void rlk_tls_close(struct rlk_tls_session *session);
 enum rlk_tls_progress { RLK_TLS_WANTS_BYTES, RLK_TLS_DONE, RLK_TLS_FAILED };
 
 /* Goes on with the handshake. */
-enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *error, size_t error_size);
+enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *error,
+                                        size_t error_size);
 
 /* Bytes from the wire. False if there is no memory. */
 bool rlk_tls_feed(struct rlk_tls_session *session, const char *bytes, size_t len);

@@ -1,5 +1,6 @@
-/* require "redlock.core": what the Lua layer (lua/redlock/) stands on. It checks arguments, calls, and returns; what
- * options mean and how failures read is decided in Lua. Seconds become milliseconds here and nowhere else. */
+/* require "redlock.core": what the Lua layer (lua/redlock/) stands on. It checks arguments,
+ * calls, and returns; what options mean and how failures read is decided in Lua. Seconds become
+ * milliseconds here and nowhere else. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,8 +130,8 @@ static bool read_endpoints(lua_State *L, struct rlk_settings *settings)
         }
         for (int other = 0; other < i; other++) {
             if (rlk_endpoint_same(&settings->endpoints[i], &settings->endpoints[other])) {
-                lua_pushfstring(L, "nodes %d and %d are the same server, %s: it has one vote", other + 1,
-                                i + 1, settings->endpoints[i].name);
+                lua_pushfstring(L, "nodes %d and %d are the same server, %s: it has one vote",
+                                other + 1, i + 1, settings->endpoints[i].name);
                 return false;
             }
         }
@@ -281,8 +282,8 @@ static void push_vote(lua_State *L, const char *node, const struct rlk_tally *ta
     lua_setfield(L, -2, "waiters");
 }
 
-/* core.votes(client) -> for each node, what it said in the last call:
- * { node, vote, answered, text = error or token, fence, ttl = seconds (huge: for ever), waiters } */
+/* core.votes(client) -> for each node, what it said in the last call: { node, vote, answered,
+ * text = error or token, fence, ttl = seconds (huge: for ever), waiters } */
 static int list_votes(lua_State *L)
 {
     const struct rlk_client *client = check_client(L, 1)->client;
@@ -336,7 +337,8 @@ static int push_outcome(lua_State *L, const struct lock *lock, enum rlk_outcome 
     return 1;
 }
 
-/* core.lock(client, prefix, name, terms, companion) -> lock. The companion, a table, lives as long as the lock. */
+/* core.lock(client, prefix, name, terms, companion) -> lock. The companion, a table, lives as
+ * long as the lock. */
 static int new_lock(lua_State *L)
 {
     size_t prefix_len, name_len;
@@ -418,11 +420,12 @@ static int held(lua_State *L)
     return 1;
 }
 
-/* core.status(lock) -> "never held", "held", "expired", "taken", "gone", "released" or "another process" */
+/* core.status(lock) -> "never held", "held", "expired", "taken", "gone", "released" or "another
+ * process" */
 static int status(lua_State *L)
 {
     static const char *const names[] = {
-        [RLK_HOLDS] = "held",      [RLK_LOST_EXPIRED] = "expired",     [RLK_LOST_TAKEN] = "taken",
+        [RLK_HOLDS] = "held",     [RLK_LOST_EXPIRED] = "expired",  [RLK_LOST_TAKEN] = "taken",
         [RLK_LOST_GONE] = "gone", [RLK_HAS_RELEASED] = "released",
     };
     const struct lock *lock = check_lock(L, 1);
@@ -476,10 +479,11 @@ static int read_clock(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"client", new_client},   {"close", close_client}, {"is_closed", is_closed}, {"nodes", list_nodes},
-    {"votes", list_votes},    {"inspect", inspect},    {"lock", new_lock},       {"acquire", acquire},
-    {"extend", extend},       {"release", release},    {"remaining", remaining}, {"held", held},
-    {"status", status},       {"clock", read_clock},   {NULL, NULL},
+    {"client", new_client}, {"close", close_client},  {"is_closed", is_closed},
+    {"nodes", list_nodes},  {"votes", list_votes},    {"inspect", inspect},
+    {"lock", new_lock},     {"acquire", acquire},     {"extend", extend},
+    {"release", release},   {"remaining", remaining}, {"held", held},
+    {"status", status},     {"clock", read_clock},    {NULL, NULL},
 };
 
 /* Leaves core.lock_methods and core.lock_metatable for lua/redlock/lock.lua to fill. */

@@ -17,21 +17,24 @@ function Client.new(settings, level)
         error("redlock: " .. message, level)
     end
     local companion = { client = handle, terms = settings.terms }
-    return setmetatable({ handle = handle, prefix = settings.prefix, companion = companion }, Client)
+    local client = { handle = handle, prefix = settings.prefix, companion = companion }
+    return setmetatable(client, Client)
 end
 
 local function new_lock(self, name, opts, level)
     options.name(name, level + 1)
     local companion = self.companion
     if opts ~= nil then
-        companion = { client = self.handle, terms = options.terms(opts, companion.terms, level + 1) }
+        local terms = options.terms(opts, companion.terms, level + 1)
+        companion = { client = self.handle, terms = terms }
     end
     return Lock.new(self.handle, self.prefix, name, companion)
 end
 
 --- Makes a lock object that is acquired later, and again.
 -- @tparam string name 1 to 512 bytes, any of them
--- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`; they hold for every acquire
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`; they hold
+-- for every acquire
 -- @treturn redlock.Lock
 function Client:lock(name, opts)
     return (new_lock(self, name, opts, 3)) -- no tail call: it would hide the caller's line
@@ -73,8 +76,8 @@ end
 -- @tparam[opt] table opts as for acquire
 -- @tparam function body is called with the lock
 -- @return[1] true, and what body returned
--- @return[2] nil, message, code, votes: the lock could not be had; or, with code `lost`, body ran but the lock was lost
--- before its end
+-- @return[2] nil, message, code, votes: the lock could not be had; or, with code `lost`, body ran
+-- but the lock was lost before its end
 -- @raise what body raised
 function Client:with(name, opts, body)
     if body == nil and type(opts) == "function" then
@@ -92,15 +95,21 @@ end
 
 local function describe(vote)
     if not vote.answered then
-        return { node = vote.node, error = vote.text and vote.vote .. " (" .. vote.text .. ")" or vote.vote }
+        return { node = vote.node, error = failure.reason(vote) }
     end
-    return { node = vote.node, token = vote.text, ttl = vote.ttl, fence = vote.fence, waiters = vote.waiters }
+    return {
+        node = vote.node,
+        token = vote.text,
+        ttl = vote.ttl,
+        fence = vote.fence,
+        waiters = vote.waiters,
+    }
 end
 
 --- Looks at a lock on every node, and changes nothing.
 -- @tparam string name
--- @treturn[1] table for each node `{ node, token, ttl, fence, waiters }`, without token and ttl (seconds; huge: no limit)
--- where it is free; or `{ node, error }`
+-- @treturn[1] table for each node `{ node, token, ttl, fence, waiters }`, without token and ttl
+-- (seconds; huge: no limit) where it is free; or `{ node, error }`
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] string code: `closed`
@@ -117,7 +126,8 @@ function Client:info(name)
     return nodes
 end
 
---- Releases what is held and closes every connection. Later calls fail with code `closed`; closing again does nothing.
+--- Releases what is held and closes every connection. Later calls fail with code `closed`; closing
+-- again does nothing.
 function Client:close()
     core.close(self.handle)
 end

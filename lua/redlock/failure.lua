@@ -1,4 +1,5 @@
---- Failures as people read them in a log: the code first, then what happened, then each node's reason.
+--- Failures as people read them in a log: the code first, then what happened, then each node's
+-- reason.
 -- @module redlock.failure
 -- @local
 
@@ -14,19 +15,19 @@ function failure.quote(name)
     end) .. '"'
 end
 
-local function reason(vote)
-    local words = vote.node .. " " .. vote.vote
+--- What a node said, or why it said nothing.
+function failure.reason(vote)
     if vote.vote == "held" and vote.ttl then
         local limit = vote.ttl == math.huge and "without a limit" or ("for %.3g s"):format(vote.ttl)
-        return words .. " " .. limit
+        return "held " .. limit
     end
-    return vote.text and vote.text ~= "" and words .. " (" .. vote.text .. ")" or words
+    return vote.text and ("%s (%s)"):format(vote.vote, vote.text) or vote.vote
 end
 
 local function reasons(votes)
     local list = {}
     for index, vote in ipairs(votes) do
-        list[index] = reason(vote)
+        list[index] = vote.node .. " " .. failure.reason(vote)
     end
     return table.concat(list, "; ")
 end

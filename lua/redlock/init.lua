@@ -6,8 +6,8 @@
 --     ...
 --     lock:release()
 --
--- Misuse (a wrong type, an unknown option) raises an error at the caller's line. What the world does is returned
--- as nil, message, code, votes; the message begins with the code, which is one of
+-- Misuse (a wrong type, an unknown option) raises an error at the caller's line. What the world
+-- does is returned as nil, message, code, votes; the message begins with the code, which is one of
 --
 --   locked       held by another, and no wait was asked
 --   timeout      still held by another when the wait was over
@@ -25,13 +25,14 @@ local redlock = {
 }
 
 --- Makes a client. It connects when it is first used.
--- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option of the README's
--- table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with `rediss://` for TLS,
--- `unix://[[user]:password@]/path[?db=database]`, or `host[:port]`.
+-- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option
+-- of the README's table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with
+-- `rediss://` for TLS, `unix://[[user]:password@]/path[?db=database]`, or `host[:port]`.
 -- @treturn redlock.Client
 -- @raise what is wrong with the settings, at the caller's line; URLs and passwords are never quoted
 function redlock.new(settings)
-    local client = Client.new(options.client(settings, 3), 3) -- no tail call: it would hide the caller's line
+    -- No tail call: it would hide the caller's line.
+    local client = Client.new(options.client(settings, 3), 3)
     return client
 end
 

@@ -1,10 +1,11 @@
 --- A lock of one name. It is acquired, held and released, and can then be acquired again.
 --
--- Fields: `name`; and once acquired `token` (what the nodes hold under the key) and `fence` (a whole number that is
--- higher than that of every earlier owner; print it with `%.0f` before Lua 5.3).
+-- Fields: `name`; and once acquired `token` (what the nodes hold under the key) and `fence` (a
+-- whole number that is higher than that of every earlier owner; print it with `%.0f` before Lua
+-- 5.3).
 --
--- With Lua 5.4, `local lock <close> = assert(client:acquire "job")` releases it at the end of the scope. A lock that is
--- garbage is released too, at some later time.
+-- With Lua 5.4, `local lock <close> = assert(client:acquire "job")` releases it at the end of the
+-- scope. A lock that is garbage is released too, at some later time.
 -- @classmod redlock.Lock
 
 local core = require "redlock.core"
@@ -14,8 +15,8 @@ local options = require "redlock.options"
 local Lock = core.lock_methods
 local metatable = core.lock_metatable
 
--- What a lock object needs besides its C part: its client's handle and its terms. One table serves all locks of a
--- client that have the same terms, so that a lock costs no table of its own.
+-- What a lock object needs besides its C part: its client's handle and its terms. One table serves
+-- all locks of a client that have the same terms, so that a lock costs no table of its own.
 local companions = setmetatable({}, { __mode = "k" })
 
 local function fail(lock, code, terms)
@@ -46,7 +47,8 @@ function Lock:acquire(opts)
     local companion = companions[self]
     local terms = options.terms(opts, companion.terms, 3)
     if core.held(self) then
-        return nil, ("locked: %s is held by this very object"):format(failure.quote(self.name)), "locked", {}
+        local name = failure.quote(self.name)
+        return nil, ("locked: %s is held by this very object"):format(name), "locked", {}
     end
     local result = core.acquire(self, opts and terms)
     if result == true then
@@ -87,8 +89,8 @@ end
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string code: `lost` if it was no longer held; `unavailable` if no majority could be told, so that the
--- rest is up to the lease; `closed`
+-- @treturn[2] string code: `lost` if it was no longer held; `unavailable` if no majority could be
+-- told, so that the rest is up to the lease; `closed`
 -- @treturn[2] table votes
 function Lock:release()
     if core.status(self) == "never held" then

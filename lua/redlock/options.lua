@@ -1,5 +1,5 @@
---- What options there are, what they default to, and what they may be. Misuse is raised at the level that the caller
--- names, in the words that a reader of the README knows.
+--- What options there are, what they default to, and what they may be. Misuse is raised at the
+-- level that the caller names, in the words that a reader of the README knows.
 -- @module redlock.options
 -- @local
 
@@ -61,7 +61,9 @@ local fraction = {
 local guard = {
     text = '"auto", a number of seconds, or false',
     is = function(value)
-        return value == "auto" or value == false or (is_number(value) and value >= 0 and value <= SECONDS_MAX)
+        return value == "auto"
+            or value == false
+            or (is_number(value) and value >= 0 and value <= SECONDS_MAX)
     end,
 }
 

@@ -1,12 +1,14 @@
 -- Grant the lock if it is free and the ballot is higher than any that was accepted here before.
 --
 -- KEYS  lock, fence (whose name ends in "fence"; queue and claim are its neighbours)
--- ARGV  token, ttl in ms, ballot[, ttl of the fence in s[, waiter ('' to stay out of the queue), arrival in us,
---       '1' if fair]]
--- Reply 1 granted | {0, remaining ms (-1: for ever), fence} held | {-1, fence} free, but the ballot is too low
+-- ARGV  token, ttl in ms, ballot[, ttl of the fence in s[, waiter ('' to stay out of the queue),
+--       arrival in us, '1' if fair]]
+-- Reply 1 granted | {0, remaining ms (-1: for ever), fence} held
+--       | {-1, fence} free, but the ballot is too low
 --
--- Everything is checked before the first write, and a token that already holds the lock is granted again.
--- Ballots are compared as decimal digits. Arguments and table replies cost, so the plain case has few.
+-- Everything is checked before the first write, and a token that already holds the lock is granted
+-- again. Ballots are compared as decimal digits. Arguments and table replies cost, so the plain
+-- case has few.
 
 local token, ballot, waiter = ARGV[1], ARGV[3], ARGV[5]
 local fence = redis.call('GET', KEYS[2])

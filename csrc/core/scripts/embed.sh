@@ -1,10 +1,12 @@
 #!/bin/sh
-# Turns the server-side scripts of a folder into C text, each with the SHA1 by which EVALSHA names it.
+# Turns the server-side scripts of a folder into C text, each with the SHA1 by which EVALSHA names
+# it.
 #
 #   embed.sh FOLDER          prints a RLK_SCRIPT(name, sha1, text) line for each script
 #   embed.sh FOLDER NAME     prints the text of one script as the servers see it
 #
-# "-- include wake" in a script stands for the text of wake.lua; comments and blank lines are left out.
+# "-- include wake" in a script stands for the text of wake.lua; comments and blank lines are left
+# out.
 set -eu
 folder=$1
 

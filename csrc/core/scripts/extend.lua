@@ -4,8 +4,8 @@
 -- ARGV  token, ttl in ms, ballot of the grant, ttl of the fence in s
 -- Reply 1 extended | 0 absent | -1 another's
 --
--- The fence's own ttl starts anew, and a fence that was evicted comes back, so that the tenure after a very
--- long one is still refused any ballot that is not higher.
+-- The fence's own ttl starts anew, and a fence that was evicted comes back, so that the tenure
+-- after a very long one is still refused any ballot that is not higher.
 
 local holder = redis.call('GET', KEYS[1])
 if holder ~= ARGV[1] then

@@ -1,4 +1,5 @@
--- Extend the leases of many locks, each only for the token that holds it. Never creates, never shortens.
+-- Extend the leases of many locks, each only for the token that holds it. Never creates, never
+-- shortens.
 --
 -- KEYS  lock...
 -- ARGV  token, ttl in ms, for each lock in turn

@@ -1,4 +1,5 @@
--- Release the lock if this token holds it, take a waiter out of the queue, and wake whoever is next.
+-- Release the lock if this token holds it, take a waiter out of the queue, and wake whoever is
+-- next.
 --
 -- KEYS  lock, queue (whose name ends in "queue"; fence and claim are its neighbours)
 -- ARGV  token ('' to release nothing)[, waiter that leaves the queue]

@@ -1,8 +1,8 @@
 -- Included by the scripts that can find the lock free: tell the waiter who came first.
 --
--- The head leaves the queue and has a second to come; while that claim stands, a fair acquire by anyone else is
--- refused. PUBLISH answers how many heard it: nobody means that the waiter's process is gone.
--- Returns the waiter that was told, or false.
+-- The head leaves the queue and has a second to come; while that claim stands, a fair acquire by
+-- anyone else is refused. PUBLISH answers how many heard it: nobody means that the waiter's process
+-- is gone. Returns the waiter that was told, or false.
 local function wake(lock, fence, queue, claim)
     while true do
         local head = redis.call('ZPOPMIN', queue)[1]

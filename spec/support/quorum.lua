@@ -93,9 +93,10 @@ function Quorum:urls()
 end
 
 --- Makes a client of these nodes.
--- @tparam[opt] table options of `redlock.new`, over a patient timeout
+-- @tparam[opt] table options of `redlock.new`, over a patient timeout, and no mind for the age of
+-- nodes that a spec restarts
 function Quorum:client(options)
-    local settings = { nodes = self:urls(), timeout = PATIENCE }
+    local settings = { nodes = self:urls(), timeout = PATIENCE, restart_guard = false }
     for name, value in pairs(options or {}) do
         settings[name] = value
     end
@@ -166,8 +167,8 @@ function Quorum:key_for_ever()
     return nil
 end
 
---- As it was at the start: every node up, and empty.
-function Quorum:reset()
+--- Brings up every node that is paused or dead.
+function Quorum:revive()
     for _, server in ipairs(self) do
         if server.paused then
             server:resume()
@@ -175,8 +176,13 @@ function Quorum:reset()
         if not server:alive() then
             server:restart()
         end
-        quorum.ask(server, "FLUSHALL")
     end
+end
+
+--- As it was at the start: every node up, and empty.
+function Quorum:reset()
+    self:revive()
+    self:ask_all "FLUSHALL"
 end
 
 return quorum

@@ -16,6 +16,7 @@
 #define WAKE_GATHER_MS 3    /* from the first node's wake-up to the attempt, if no majority comes */
 #define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
+#define DIAL_AGAIN_MS 20 /* that others get to answer once a connection turned out dead */
 #define OUTBID_RETRIES 4 /* at once, before it counts as contention */
 #define RENEWALS_PER_TTL 3
 #define RENEWAL_GRID 16 /* steps in a third of the ttl */
@@ -161,6 +162,15 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
             memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
     lock->owed |= nodes;
     lock->owed_until_ms = lock->lasts_until_ms + lock->quorum->timeout_ms;
+}
+
+void rlk_lock_retire(struct rlk_lock *lock)
+{
+    lock->joined = lock->leaving = 0; /* queues know the waiter by its own loop's inbox */
+    if (lock->state == RLK_RELEASING)
+        return;
+    end_round(lock);
+    lock->state = RLK_IDLE;
 }
 
 static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
@@ -552,6 +562,13 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
+/* A node that needs but a fresh connection must not wait for one that hangs. */
+static void hasten_round(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (lock->round_until_ms > now_ms + DIAL_AGAIN_MS)
+        lock->round_until_ms = now_ms + DIAL_AGAIN_MS;
+}
+
 static bool is_undelivered(enum rlk_reason reason)
 {
     return reason == RLK_NOSCRIPT || reason == RLK_DISCONNECTED || reason == RLK_STALLED ||
@@ -591,6 +608,8 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     if (lock->kind == RLK_ACQUIRE && vote->reason == RLK_GRANTED)
         lock->joined &= ~rlk_node_bit(node);
     record(lock, node, vote);
+    if (lock->state == RLK_ACQUIRING && vote->reason == RLK_DISCONNECTED && lock->tries == 0)
+        hasten_round(lock, now_ms);
     if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE && is_undelivered(vote->reason))
         owe_release(
             lock,

@@ -135,6 +135,10 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
 /* Takes over a lease on the same nodes that another machine acquired. */
 void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms);
 
+/* Leaves nothing to do but releases: under way, or owed. For whoever finishes them in the place of
+ * the owner, with a copy of the machine. */
+void rlk_lock_retire(struct rlk_lock *lock);
+
 /* ---- inputs ---- */
 
 void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms);

@@ -339,8 +339,7 @@ void rlk_engine_finish(struct rlk_engine *engine, const struct rlk_lock *lock)
     memcpy(chore->tallies, lock->tallies, tallies);
     chore->lock.key.bytes = chore->key;
     chore->lock.tallies = chore->tallies;
-    chore->lock.joined = chore->lock.leaving =
-        0; /* queues know the waiter by another loop's inbox */
+    rlk_lock_retire(&chore->lock);
     pthread_mutex_lock(&engine->mutex);
     chore->next = engine->new_chores;
     engine->new_chores = chore;

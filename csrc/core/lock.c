@@ -667,7 +667,7 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 {
     if (now_ms >= lock->owed_until_ms)
-        lock->owed = lock->careful = 0; /* died with its ttl */
+        lock->owed = lock->owed_sent = lock->careful = 0; /* died with its ttl */
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -769,7 +769,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 int64_t rlk_lock_next_time(const struct rlk_lock *lock)
 {
-    int64_t owed_until_ms = lock->owed ? lock->owed_until_ms : RLK_NEVER;
+    int64_t owed_until_ms = lock->owed | lock->owed_sent ? lock->owed_until_ms : RLK_NEVER;
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -785,6 +785,11 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock)
         break;
     }
     return owed_until_ms;
+}
+
+bool rlk_lock_is_done(const struct rlk_lock *lock)
+{
+    return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !lock->owed_sent;
 }
 
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)

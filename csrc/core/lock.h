@@ -181,6 +181,9 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *
 /* When rlk_lock_time() has something to do; RLK_NEVER if nothing. */
 int64_t rlk_lock_next_time(const struct rlk_lock *lock);
 
+/* Nothing is under way, and nothing is wanted of any node. */
+bool rlk_lock_is_done(const struct rlk_lock *lock);
+
 /* It waits, or is about to: subscribe to the inbox on every node. */
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock);
 

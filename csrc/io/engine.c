@@ -156,8 +156,7 @@ static void end_chores(struct rlk_engine *engine)
     struct chore **link = &engine->chores;
     while (*link) {
         struct chore *chore = *link;
-        bool busy = chore->lock.state == RLK_RELEASING || rlk_lock_wants(&chore->lock);
-        if (busy) {
+        if (!rlk_lock_is_done(&chore->lock)) {
             link = &chore->next;
             continue;
         }

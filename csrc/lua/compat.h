@@ -15,8 +15,10 @@
 /* A userdata's companion: 5.1 allows a table only, so everybody gets a table. */
 #if LUA_VERSION_NUM == 501
 #define rlk_setcompanion(L, index) lua_setfenv(L, index)
+#define rlk_getcompanion(L, index) lua_getfenv(L, index)
 #else
 #define rlk_setcompanion(L, index) lua_setuservalue(L, index)
+#define rlk_getcompanion(L, index) lua_getuservalue(L, index)
 #endif
 
 #if LUA_VERSION_NUM == 501

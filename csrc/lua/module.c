@@ -362,6 +362,13 @@ static int new_lock(lua_State *L)
     return 1;
 }
 
+static int get_companion(lua_State *L)
+{
+    check_lock(L, 1);
+    rlk_getcompanion(L, 1);
+    return 1;
+}
+
 static void forget(struct lock *lock)
 {
     if (lock->holding)
@@ -479,11 +486,12 @@ static int read_clock(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"client", new_client}, {"close", close_client},  {"is_closed", is_closed},
-    {"nodes", list_nodes},  {"votes", list_votes},    {"inspect", inspect},
-    {"lock", new_lock},     {"acquire", acquire},     {"extend", extend},
-    {"release", release},   {"remaining", remaining}, {"held", held},
-    {"status", status},     {"clock", read_clock},    {NULL, NULL},
+    {"client", new_client}, {"close", close_client},      {"is_closed", is_closed},
+    {"nodes", list_nodes},  {"votes", list_votes},        {"inspect", inspect},
+    {"lock", new_lock},     {"companion", get_companion}, {"acquire", acquire},
+    {"extend", extend},     {"release", release},         {"remaining", remaining},
+    {"held", held},         {"status", status},           {"clock", read_clock},
+    {NULL, NULL},
 };
 
 /* Leaves core.lock_methods and core.lock_metatable for lua/redlock/lock.lua to fill. */

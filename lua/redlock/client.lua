@@ -1,10 +1,10 @@
 --- A client of one Redis node or of a quorum: where locks come from.
 -- @classmod redlock.Client
 
-local Lock = require "redlock.lock"
 local core = require "redlock.core"
 local failure = require "redlock.failure"
 local options = require "redlock.options"
+require "redlock.lock" -- gives core's locks their methods
 
 local Client = {}
 Client.__index = Client
@@ -16,6 +16,7 @@ function Client.new(settings, level)
     if not handle then
         error("redlock: " .. message, level)
     end
+    -- What a lock needs besides its C part. One table serves all locks that have the same terms.
     local companion = { client = handle, terms = settings.terms }
     local client = { handle = handle, prefix = settings.prefix, companion = companion }
     return setmetatable(client, Client)
@@ -28,7 +29,7 @@ local function new_lock(self, name, opts, level)
         local terms = options.terms(opts, companion.terms, level + 1)
         companion = { client = self.handle, terms = terms }
     end
-    return Lock.new(self.handle, self.prefix, name, companion)
+    return core.lock(self.handle, self.prefix, name, companion.terms, companion)
 end
 
 --- Makes a lock object that is acquired later, and again.

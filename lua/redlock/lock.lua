@@ -15,25 +15,13 @@ local options = require "redlock.options"
 local Lock = core.lock_methods
 local metatable = core.lock_metatable
 
--- What a lock object needs besides its C part: its client's handle and its terms. One table serves
--- all locks of a client that have the same terms, so that a lock costs no table of its own.
-local companions = setmetatable({}, { __mode = "k" })
-
 local function fail(lock, code, terms)
-    local companion = companions[lock]
+    local companion = core.companion(lock)
     if code == "lost" then
         return nil, failure.lost(lock.name, core.status(lock)), code
     end
     local votes = core.votes(companion.client)
     return nil, failure.message(code, lock.name, votes, terms or companion.terms), code, votes
-end
-
---- Makes a lock object; for redlock.Client.
--- @local
-function Lock.new(client, prefix, name, companion)
-    local lock = core.lock(client, prefix, name, companion.terms, companion)
-    companions[lock] = companion
-    return lock
 end
 
 --- Acquires the lock, waiting for it if need be.
@@ -44,7 +32,7 @@ end
 -- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`
 -- @treturn[2] table votes: for each node `{ node, vote, text, ttl, fence }`
 function Lock:acquire(opts)
-    local companion = companions[self]
+    local companion = core.companion(self)
     local terms = options.terms(opts, companion.terms, 3)
     if core.held(self) then
         local name = failure.quote(self.name)

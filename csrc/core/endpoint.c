@@ -160,7 +160,14 @@ static const char *read_network(struct rlk_endpoint *endpoint, struct piece text
 static const char *read_unix(struct rlk_endpoint *endpoint, struct piece text)
 {
     struct piece path = text;
-    const char *error = split_login(endpoint, &path);
+    const char *login_end =
+        path.len > 0 && path.at[0] != '/' ? memmem(path.at, path.len, "@/", 2) : NULL;
+    const char *error = NULL;
+    if (login_end) {
+        struct piece login = {path.at, (size_t)(login_end - path.at)};
+        path = rest_after(path, login.len + 1);
+        error = read_login(endpoint, login);
+    }
     if (error)
         return error;
     const char *query = memchr(path.at, '?', path.len);
@@ -206,7 +213,8 @@ bool rlk_endpoint_parse(struct rlk_endpoint *endpoint, const char *url, size_t l
 
 bool rlk_endpoint_same(const struct rlk_endpoint *a, const struct rlk_endpoint *b)
 {
-    bool both_unix = a->transport == RLK_UNIX && b->transport == RLK_UNIX;
-    bool neither_unix = a->transport != RLK_UNIX && b->transport != RLK_UNIX;
-    return (both_unix || (neither_unix && a->port == b->port)) && strcasecmp(a->host, b->host) == 0;
+    bool a_is_unix = a->transport == RLK_UNIX, b_is_unix = b->transport == RLK_UNIX;
+    if (a_is_unix || b_is_unix)
+        return a_is_unix && b_is_unix && strcmp(a->host, b->host) == 0;
+    return a->port == b->port && strcasecmp(a->host, b->host) == 0;
 }

@@ -240,19 +240,23 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     return outcome;
 }
 
+/* A lease that was over before the call is lost, whatever the nodes say: what it protected may have
+ * run unprotected. It is released all the same, since its token may still stand somewhere. */
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding)
 {
     int64_t now_ms = rlk_clock_ms();
     stop_renewing(client, holding);
     if (!begin_with(client, holding))
         return RLK_LOST;
+    if (rlk_holding_remaining_us(holding) == 0)
+        rlk_holding_end(holding, RLK_LOST_EXPIRED);
     rlk_lock_release(&client->lock, now_ms);
     enum rlk_outcome outcome = run(client);
     if (outcome == RLK_RELEASED)
         rlk_holding_end(holding, RLK_HAS_RELEASED);
     else if (outcome == RLK_LOST)
         rlk_holding_end(holding, rlk_status_of_loss(client->lock.loss));
-    return outcome;
+    return rlk_holding_is_lost(holding) ? RLK_LOST : outcome;
 }
 
 enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key)

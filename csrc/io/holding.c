@@ -46,6 +46,12 @@ bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
     return atomic_compare_exchange_strong(&holding->status, &holds, (int)status);
 }
 
+bool rlk_holding_is_lost(const struct rlk_holding *holding)
+{
+    int status = atomic_load(&holding->status);
+    return status != RLK_HOLDS && status != RLK_HAS_RELEASED;
+}
+
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss)
 {
     switch (loss) {

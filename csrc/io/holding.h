@@ -49,6 +49,7 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 
 /* From RLK_HOLDS to the status; false if it had left that before. */
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
+bool rlk_holding_is_lost(const struct rlk_holding *holding);
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
 
 /* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or

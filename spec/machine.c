@@ -691,6 +691,7 @@ static int encode(lua_State *L)
     enum rlk_request_kind kind = (enum rlk_request_kind)luaL_checkoption(L, 1, NULL, kinds);
     struct rlk_buffer out = {0};
     size_t count = check_requests(L, 2, requests, askers);
+    requests[0].kind = kind;
     if (!rlk_wire_request(&out, kind, requests, count, lua_toboolean(L, 3)))
         return luaL_error(L, "not encoded");
     lua_pushlstring(L, rlk_buffer_bytes(&out), rlk_buffer_len(&out));

@@ -1,0 +1,346 @@
+--- Requests as bytes, replies as votes: the exact format on the wire.
+
+local machine = require "machine"
+
+local ACQUIRE, ACQUIRE_TEXT = machine.script "acquire"
+local EXTEND = machine.script "extend"
+local EXTEND_MANY = machine.script "extend_many"
+local RELEASE, RELEASE_TEXT = machine.script "release"
+local INSPECT = machine.script "inspect"
+
+-- The Redis protocol, by its specification: an array of bulk strings.
+local function resp(...)
+    local parts = { "*" .. select("#", ...) .. "\r\n" }
+    for index = 1, select("#", ...) do
+        local word = select(index, ...)
+        parts[#parts + 1] = ("$%d\r\n"):format(#word) .. word .. "\r\n"
+    end
+    return table.concat(parts)
+end
+
+local function acquire(fields)
+    local request = { key = "name", token = "T", ttl_ms = 30000, fence = 17, fence_ttl_s = 86400 }
+    for field, value in pairs(fields or {}) do
+        request[field] = value
+    end
+    return request
+end
+
+describe("an acquire", function()
+    it("is the script's SHA1, lock and fence, then token, ttl and ballot", function()
+        assert.equal(resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17"),
+            machine.encode("acquire", acquire()))
+    end)
+
+    it("names another than the usual ttl of the fence", function()
+        assert.equal(
+            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "7"),
+            machine.encode("acquire", acquire { fence_ttl_s = 7 }))
+    end)
+
+    it("of a waiter names it, its arrival and whether it is fair", function()
+        local request = acquire { waiter = "redlock:x/12", arrival_us = 1700000000000000 }
+        assert.equal(
+            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
+                "redlock:x/12", "1700000000000000", ""),
+            machine.encode("acquire", request))
+        request.fair = true
+        assert.equal(
+            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
+                "redlock:x/12", "1700000000000000", "1"),
+            machine.encode("acquire", request))
+    end)
+
+    it("that is fair without waiting names nobody", function()
+        assert.equal(
+            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
+                "", "5", "1"),
+            machine.encode("acquire", acquire { fair = true, arrival_us = 5 }))
+    end)
+
+    it("by text carries the script instead of its SHA1", function()
+        assert.equal(resp("EVAL", ACQUIRE_TEXT, "2", "name", "{name}:fence", "T", "30000", "17"),
+            machine.encode("acquire", acquire(), true))
+    end)
+
+    it("writes large numbers in full", function()
+        local request = acquire { ttl_ms = 86400000 * 365, fence = 2 ^ 53 - 1, fence_ttl_s = 1e9 }
+        assert.equal(
+            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "31536000000",
+                "9007199254740991", "1000000000"),
+            machine.encode("acquire", request))
+    end)
+end)
+
+describe("the other requests", function()
+    it("extend: token, ttl, ballot of the grant, ttl of the fence", function()
+        assert.equal(
+            resp("EVALSHA", EXTEND, "2", "name", "{name}:fence", "T", "30000", "17", "86400"),
+            machine.encode("extend", acquire()))
+    end)
+
+    it("release: the token, and who leaves the queue", function()
+        assert.equal(resp("EVALSHA", RELEASE, "2", "name", "{name}:queue", "T"),
+            machine.encode("release", { key = "name", token = "T" }))
+        assert.equal(resp("EVALSHA", RELEASE, "2", "name", "{name}:queue", "", "redlock:x/3"),
+            machine.encode("release", { key = "name", token = "", waiter = "redlock:x/3" }))
+        assert.equal(resp("EVAL", RELEASE_TEXT, "2", "name", "{name}:queue", "T"),
+            machine.encode("release", { key = "name", token = "T" }, true))
+    end)
+
+    it("inspect: nothing but the keys", function()
+        assert.equal(resp("EVALSHA", INSPECT, "2", "name", "{name}:fence"),
+            machine.encode("inspect", { key = "name" }))
+    end)
+
+    it("extend many: all keys, then token and ttl of each", function()
+        assert.equal(
+            resp("EVALSHA", EXTEND_MANY, "3", "a", "b", "c", "A", "1", "B", "22", "C", "333"),
+            machine.encode("extend_many", {
+                { key = "a", token = "A", ttl_ms = 1 }, { key = "b", token = "B", ttl_ms = 22 },
+                { key = "c", token = "C", ttl_ms = 333 },
+            }))
+    end)
+
+    it("extend many: as many as a batch may hold", function()
+        local requests, keys, rest = {}, {}, {}
+        for index = 1, 256 do
+            local key = ("key%d"):format(index)
+            requests[index] = { key = key, token = "T" .. index, ttl_ms = index }
+            keys[index] = key
+            rest[#rest + 1] = "T" .. index
+            rest[#rest + 1] = tostring(index)
+        end
+        local words = { "EVALSHA", EXTEND_MANY, "256" }
+        for _, list in ipairs { keys, rest } do
+            for _, word in ipairs(list) do
+                words[#words + 1] = word
+            end
+        end
+        assert.equal(resp((table.unpack or unpack)(words)), -- luacheck: ignore 113
+            machine.encode("extend_many", requests))
+    end)
+end)
+
+describe("side keys", function()
+    local function fence_of(key)
+        local bytes = machine.encode("inspect", { key = key })
+        local rest = bytes:match("\r\n2\r\n(.*)$"):gsub("^%$%d+\r\n", "")
+        assert.equal(key .. "\r\n", rest:sub(1, #key + 2))
+        local len, position = rest:match("^%$(%d+)\r\n()", #key + 3)
+        return rest:sub(position, position + len - 1)
+    end
+
+    it("wrap a name that has no hash tag in one", function()
+        for key, side in pairs {
+            ["order:42"] = "{order:42}:fence",
+            ["a{b"] = "{a{b}:fence",
+            ["{"] = "{{}:fence",
+            ["a b"] = "{a b}:fence",
+            ["a{}b"] = "{a{}b}:fence",
+        } do
+            assert.equal(side, fence_of(key))
+        end
+    end)
+
+    it("keep a name's own hash tag", function()
+        for key, side in pairs {
+            ["{user}:1"] = "{user}:1:fence",
+            ["a{b}c"] = "a{b}c:fence",
+            ["{a}{b}"] = "{a}{b}:fence",
+            ["{{a}"] = "{{a}:fence",
+            ["x}{a}"] = "x}{a}:fence",
+        } do
+            assert.equal(side, fence_of(key))
+        end
+    end)
+
+    it("of one lock differ by suffix", function()
+        assert.matches("{name}:queue", machine.encode("release", { key = "name" }), 1, true)
+        assert.matches("{name}:fence", machine.encode("extend", acquire()), 1, true)
+    end)
+end)
+
+describe("a name", function()
+    it("may hold any byte, CRLF and NUL too", function()
+        local bytes = {}
+        for byte = 0, 255 do
+            bytes[#bytes + 1] = string.char(byte)
+        end
+        local all = table.concat(bytes):gsub("[{}]", "")
+        for _, key in ipairs { "\0", "\r\n", "a\0b", " ", "\195\164", all } do
+            assert.equal(resp("EVALSHA", INSPECT, "2", key, "{" .. key .. "}:fence"),
+                machine.encode("inspect", { key = key }))
+        end
+    end)
+
+    it("may be of 1024 bytes", function()
+        local key = ("k"):rep(1024)
+        assert.equal(resp("EVALSHA", RELEASE, "2", key, "{" .. key .. "}:queue", "T"),
+            machine.encode("release", { key = key, token = "T" }))
+    end)
+end)
+
+describe("a reply to an acquire", function()
+    local function vote(reply)
+        return machine.decode("acquire", reply)
+    end
+
+    it("grants", function()
+        assert.equal("granted", vote(":1\r\n").reason)
+    end)
+
+    it("says how long another holds it, and the highest ballot", function()
+        local held = vote "*3\r\n:0\r\n:2500\r\n$2\r\n17\r\n"
+        assert.same({ "held", 2500, 17 }, { held.reason, held.ttl_ms, held.fence })
+        held = vote "*3\r\n:0\r\n:-1\r\n$16\r\n1700000000000000\r\n"
+        assert.same({ "held", -1, 1700000000000000 }, { held.reason, held.ttl_ms, held.fence })
+    end)
+
+    it("says that it is outbid, and by what", function()
+        local outbid = vote "*2\r\n:-1\r\n$3\r\n170\r\n"
+        assert.same({ "outbid", 170 }, { outbid.reason, outbid.fence })
+    end)
+
+    it("is malformed if it is anything else", function()
+        for _, reply in ipairs {
+            ":0\r\n", ":-1\r\n", ":2\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n",
+            "*1\r\n:1\r\n", "*1\r\n:0\r\n", "*2\r\n:0\r\n:5\r\n", "*2\r\n:1\r\n:1\r\n",
+            "*3\r\n:0\r\n:5\r\n:17\r\n", "*3\r\n:0\r\n$1\r\n5\r\n$2\r\n17\r\n",
+            "*3\r\n:0\r\n:5\r\n$-1\r\n", "*3\r\n:0\r\n:5\r\n$2\r\n-1\r\n",
+            "*3\r\n:0\r\n:5\r\n$1\r\nx\r\n", "*3\r\n:0\r\n:5\r\n$0\r\n\r\n",
+            "*3\r\n$1\r\n0\r\n:5\r\n$2\r\n17\r\n", "*4\r\n:0\r\n:5\r\n$2\r\n17\r\n:1\r\n",
+            "*3\r\n:2\r\n:5\r\n$2\r\n17\r\n", "*3\r\n:-1\r\n:5\r\n$2\r\n17\r\n",
+            "*2\r\n:-1\r\n:17\r\n", "*2\r\n:-1\r\n$17\r\n12345678901234567\r\n",
+            "*2\r\n:-1\r\n$16\r\n9999999999999999\r\n", "*2\r\n-ERR\r\n$2\r\n17\r\n",
+        } do
+            assert.equal("malformed", vote(reply).reason, reply)
+        end
+    end)
+end)
+
+describe("a reply to an extension or a release", function()
+    it("is a status", function()
+        for _, kind in ipairs { "extend", "release" } do
+            assert.equal("granted", machine.decode(kind, ":1\r\n").reason)
+            assert.equal("absent", machine.decode(kind, ":0\r\n").reason)
+            assert.equal("anothers", machine.decode(kind, ":-1\r\n").reason)
+            for _, reply in ipairs {
+                ":2\r\n", ":-2\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*1\r\n:1\r\n",
+                ":9223372036854775807\r\n", ":-9223372036854775807\r\n",
+            } do
+                assert.equal("malformed", machine.decode(kind, reply).reason, reply)
+            end
+        end
+    end)
+
+    it("of a key of another type says: another's", function()
+        local wrong = "-WRONGTYPE Operation against a key\r\n"
+        assert.equal("anothers", machine.decode("extend", wrong).reason)
+        assert.equal("anothers", machine.decode("release", wrong).reason)
+        assert.equal("wrongtype", machine.decode("acquire", wrong).reason)
+        assert.equal("wrongtype", machine.decode("inspect", wrong).reason)
+    end)
+
+    it("of a batch is one status for each", function()
+        local reply, reasons = "*4\r\n:1\r\n:0\r\n:-1\r\n:1\r\n", {}
+        for index = 1, 4 do
+            reasons[index] = machine.decode("extend_many", reply, 4, index).reason
+        end
+        assert.same({ "granted", "absent", "anothers", "granted" }, reasons)
+    end)
+
+    it("of a batch is malformed if it does not fit", function()
+        for _, reply in ipairs {
+            "*2\r\n:1\r\n:1\r\n", "*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n", ":1\r\n", "*-1\r\n", "*0\r\n",
+            "*3\r\n:7\r\n:1\r\n:1\r\n", "*3\r\n+OK\r\n:1\r\n:1\r\n",
+            "*3\r\n*1\r\n:1\r\n:1\r\n:1\r\n",
+        } do
+            assert.equal("malformed", machine.decode("extend_many", reply, 3, 1).reason, reply)
+        end
+    end)
+end)
+
+describe("a reply to an inspection", function()
+    local function vote(reply)
+        return machine.decode("inspect", reply)
+    end
+
+    it("is holder, remaining lease, fence and number of waiters", function()
+        local seen = vote "*4\r\n$5\r\nto\0en\r\n:900\r\n$2\r\n17\r\n:3\r\n"
+        assert.same({ "granted", "to\0en", 900, 17, 3 },
+            { seen.reason, seen.text, seen.ttl_ms, seen.fence, seen.waiters })
+    end)
+
+    it("says that nobody holds it", function()
+        local seen = vote "*4\r\n$-1\r\n:-2\r\n$1\r\n0\r\n:0\r\n"
+        assert.same({ "granted", "", -2, 0, 0 },
+            { seen.reason, seen.text, seen.ttl_ms, seen.fence, seen.waiters })
+    end)
+
+    it("is malformed if it is anything else", function()
+        for _, reply in ipairs {
+            ":1\r\n", "*0\r\n", "*3\r\n$1\r\nx\r\n:1\r\n$1\r\n0\r\n", "$-1\r\n",
+            "*4\r\n$1\r\nx\r\n$1\r\n1\r\n$1\r\n0\r\n:0\r\n", "*4\r\n$1\r\nx\r\n:1\r\n:0\r\n:0\r\n",
+            "*4\r\n$1\r\nx\r\n:1\r\n$1\r\n0\r\n$1\r\n0\r\n",
+            "*5\r\n$1\r\nx\r\n:1\r\n$1\r\n0\r\n:0\r\n:0\r\n",
+        } do
+            assert.equal("malformed", vote(reply).reason, reply)
+        end
+    end)
+end)
+
+describe("an error reply", function()
+    it("of any request is its class and its text", function()
+        for _, kind in ipairs { "acquire", "extend", "extend_many", "release", "inspect" } do
+            local vote = machine.decode(kind, "-LOADING Redis is loading\r\n", 3, 2)
+            assert.same({ "loading", "LOADING Redis is loading" }, { vote.reason, vote.text })
+            assert.equal("noscript", machine.decode(kind, "-NOSCRIPT No matching\r\n").reason)
+            assert.equal("unknown_error", machine.decode(kind, "-ERR oops\r\n").reason)
+            assert.equal("unknown_error", machine.decode(kind, "-\r\n").reason)
+        end
+    end)
+end)
+
+describe("a wake-up", function()
+    it("is waiter, fence and key", function()
+        assert.same({ "12", 1700000000000000, "order:42" },
+            { machine.read_wake "12 1700000000000000 order:42" })
+    end)
+
+    it("may have any key, spaces, NUL and CRLF too", function()
+        for _, key in ipairs { " ", " a b ", "\0", "1 2 3", "\r\n", ("k"):rep(1024) } do
+            assert.same({ "0", 0, key }, { machine.read_wake("0 0 " .. key) })
+        end
+    end)
+
+    it("holds any 64-bit number of a waiter", function()
+        assert.equal("18446744073709551615", (machine.read_wake "18446744073709551615 0 k"))
+    end)
+
+    it("is nothing else", function()
+        for _, message in ipairs {
+            "", " ", "  ", "12", "12 ", "12 3", "12 3 ", " 3 k", "12  k", "x 3 k", "12 x k",
+            "-1 3 k",
+            "12 -3 k", "1.5 3 k", "12 3.5 k", "+1 3 k", "0x1 3 k", "12\0 3 k", "12 3\0 k",
+            "123456789012345678901 3 k", "12 12345678901234567 k", "12 9007199254740993 k",
+            "12 3 " .. ("k"):rep(1025), ("1"):rep(100000), "12\t3\tk",
+        } do
+            assert.is_nil((machine.read_wake(message)), message:sub(1, 40))
+        end
+    end)
+end)
+
+describe("a number", function()
+    it("is decimal digits alone, up to what a fence may be", function()
+        assert.equal(0, machine.read_number "0")
+        assert.equal(7, machine.read_number "007")
+        assert.equal(2 ^ 53 - 2 ^ 32, machine.read_number "9007194959773696")
+        for _, text in ipairs {
+            "", "-1", "+1", " 1", "1 ", "1e3", "1.0", "0x1", "x", "9007194959773697",
+            "9999999999999999", "00000000000000001", "1\0",
+        } do
+            assert.is_nil(machine.read_number(text), text)
+        end
+    end)
+end)

@@ -72,6 +72,7 @@ while read -r order rest; do
     signal) send "$rest"; answer sent ;;
     stop) stop "$rest" ;;
     tell) printf '%s\n' "$rest" >&3 ;;
+    settle) answer settled ;;
     esac
 done
 send KILL
@@ -177,6 +178,11 @@ function Keeper:save(name, text)
     local final = "end-" .. keeper.random_name()
     local newline = text:sub(-1) == "\n" and "" or "\n"
     order(self, ("save %s %s\n%s%s%s"):format(name, final, text, newline, final))
+end
+
+--- Waits until all that was ordered before has been done.
+function Keeper:settle()
+    await(self, order(self, "settle"), 10)
 end
 
 --- Starts the child; does not wait for it, see `started`. Its output goes to the files `output` and

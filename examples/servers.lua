@@ -185,6 +185,26 @@ function servers.start_one(options)
     return server
 end
 
+--- The nodes to work with: those that somebody names, or as many servers, which are started.
+-- @tparam {string,...} given URLs, such as the arguments of a program
+-- @tparam number count how many servers, if none are given
+-- @treturn {string,...} URLs
+-- @treturn {Server,...} what was started; empty if URLs were given
+function servers.urls(given, count)
+    local urls = {}
+    if #given > 0 then
+        for index, url in ipairs(given) do
+            urls[index] = url
+        end
+        return urls, {}
+    end
+    local started = servers.start(count)
+    for index, server in ipairs(started) do
+        urls[index] = server.url
+    end
+    return urls, started
+end
+
 --- Kills every server that is still there and removes its files.
 function servers.stop_all()
     local all = {}

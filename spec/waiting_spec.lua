@@ -1,5 +1,6 @@
 -- Waiting: whoever waits is woken, one at a time and in order, and nobody who is gone holds up the others.
 
+local calls = require "support.calls"
 local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"
@@ -33,17 +34,6 @@ end
 
 local function stand(count, list)
     return waiter.stand(count, list or one, "job")
-end
-
--- The calls of each command since the counters were reset, scripts' included.
-local function count_calls(server)
-    local calls, total = {}, 0
-    local stats = quorum.ask(server, "INFO", "commandstats")
-    for command, count in stats:gmatch("cmdstat_(%S-):calls=(%d+)") do
-        calls[command] = tonumber(count)
-        total = total + tonumber(count)
-    end
-    return calls, total
 end
 
 local function ids(messages)
@@ -149,11 +139,11 @@ describe("a release", function()
     end)
 
     it("publishes nothing when nobody waits", function()
-        quorum.ask(nodes[1], "CONFIG", "RESETSTAT")
+        calls.reset(nodes[1])
         assert(hold():release())
-        local calls = count_calls(nodes[1])
-        assert.is_nil(calls.publish)
-        assert.equal(1, calls.del)
+        local counts = calls.count(nodes[1])
+        assert.equal(0, counts.publish)
+        assert.equal(1, counts.del)
     end)
 end)
 
@@ -207,11 +197,11 @@ describe("waiting processes", function()
             local lock = hold()
             local crowd = start_crowd(count, {})
             assert.is_true(stand(count))
-            quorum.ask(nodes[1], "CONFIG", "RESETSTAT")
+            calls.reset(nodes[1])
             assert(lock:release())
             assert(crowd:wait_line("^all ended", 30))
-            local calls, total = count_calls(nodes[1])
-            assert.is_true(calls.publish <= 1.5 * count, calls.publish)
+            local counts, total = calls.count(nodes[1])
+            assert.is_true(counts.publish <= 1.5 * count, counts.publish)
             return total / count
         end
         local few, many = commands_a_hand_over(5), commands_a_hand_over(50)
@@ -358,13 +348,13 @@ end)
 describe("the wait", function()
     it("of nothing neither queues nor subscribes", function()
         local lock = hold()
-        quorum.ask(nodes[1], "CONFIG", "RESETSTAT")
+        calls.reset(nodes[1])
         local second, _, code = one:client():acquire("job", { wait = 0 })
         assert.is_nil(second)
         assert.equal("locked", code)
-        local calls = count_calls(nodes[1])
-        assert.is_nil(calls.subscribe)
-        assert.is_nil(calls.zadd)
+        local counts = calls.count(nodes[1])
+        assert.equal(0, counts.subscribe)
+        assert.equal(0, counts.zadd)
         assert(lock:release())
     end)
 
@@ -377,10 +367,10 @@ describe("the wait", function()
             return nodes[1]:cli("PUBSUB", "CHANNELS", "redlock:*") ~= ""
         end, 10))
         assert.is_true(stand(1))
-        quorum.ask(nodes[1], "CONFIG", "RESETSTAT")
+        calls.reset(nodes[1])
         assert(lock:release())
         assert(child:wait_line("released", 5))
-        assert.equal(1, count_calls(nodes[1]).publish)
+        assert.equal(1, calls.count(nodes[1]).publish)
     end)
 
     it("ends with the lock when the node has forgotten it", function()

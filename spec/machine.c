@@ -489,6 +489,18 @@ static int lock_credit(lua_State *L)
     return 0;
 }
 
+static int lock_retire(lua_State *L)
+{
+    rlk_lock_retire(check_lock(L));
+    return 0;
+}
+
+static int lock_is_done(lua_State *L)
+{
+    lua_pushboolean(L, rlk_lock_is_done(check_lock(L)));
+    return 1;
+}
+
 static int lock_wants(lua_State *L)
 {
     push_nodes(L, rlk_lock_wants(check_lock(L)));
@@ -947,6 +959,8 @@ static const luaL_Reg lock_methods[] = {
     {"inbox_ready", lock_inbox_ready},
     {"time", lock_time},
     {"credit", lock_credit},
+    {"retire", lock_retire},
+    {"is_done", lock_is_done},
     {"wants", lock_wants},
     {"next_request", lock_next_request},
     {"next_time", lock_next_time},

@@ -473,6 +473,17 @@ describe("a dead connection", function()
         assert.equal("acquired", d.lock.outcome)
     end)
 
+    it("is dialed again soon, though another node hangs", function()
+        local d = driver.new { timeout_ms = 500 }:acquire()
+        d:pull()
+        d:answer(2, "disconnected")
+        d:answer(3, "granted")
+        assert.is_true(d:jump() <= 50)
+        assert.equal("acquiring", d.lock.state)
+        d:answer_each { "timed_out", "granted", "granted" }
+        assert.equal("acquired", d.lock.outcome)
+    end)
+
     it("does not get a third", function()
         local d = driver.new { nodes = 1 }:acquire()
         d:answer(1, "disconnected")
@@ -850,6 +861,72 @@ describe("a release", function()
         local d = driver.owner():put("release"):answer_all "granted"
         d:acquire():answer_all "granted"
         assert.equal("acquired", d.lock.outcome)
+    end)
+end)
+
+describe("who finishes the releases of another", function()
+    local held = { reason = "held", ttl_ms = 100 }
+
+    -- Owned by nodes 2 and 3; node 1 is away since the attempt before, and was not asked again.
+    local function owner_in_debt()
+        local d = driver.new():acquire { wait_ms = 5000, ttl_ms = 3000, renew = true }
+        local first = d.lock.token
+        d:answer_each { "granted", held, held }
+        d.away[1] = true
+        d:jump()
+        d:answer(2, "granted")
+        d:answer(3, "granted")
+        assert.equal("owned", d.lock.state)
+        assert.same({ 1 }, d.lock:wants())
+        return d, first
+    end
+
+    it("asks for nothing but what is owed, and then is done", function()
+        local d, first = owner_in_debt()
+        d.lock:retire()
+        d.away[1] = nil
+        assert.is_false(d.lock:is_done())
+        local requests = d:pull()
+        assert.equal(1, #requests)
+        assert.same({ 1, "release", first },
+            { requests[1].node, requests[1].kind, requests[1].token })
+        assert.is_false(d.lock:is_done())
+        d:answer(1, "disconnected")
+        assert.is_false(d.lock:is_done())
+        d:answer(1, "granted")
+        assert.is_true(d.lock:is_done())
+        assert.same({}, d.lock:wants())
+    end)
+
+    it("does not renew, and is done when what is owed has died", function()
+        local d = owner_in_debt()
+        d.lock:retire()
+        d:pass(2000)
+        assert.same({ 1 }, d.lock:wants())
+        assert.is_true(d.lock:next_time() <= d.now + 3000)
+        d:jump()
+        assert.is_true(d.lock:is_done())
+        assert.equal(math.huge, d.lock:next_time())
+    end)
+
+    it("is done, too, when what was sent has had no answer for so long", function()
+        local d = owner_in_debt()
+        d.lock:retire()
+        d.away[1] = nil
+        assert.equal(1, #d:pull())
+        d:jump()
+        assert.is_true(d.lock:is_done())
+    end)
+
+    it("brings a release that is under way to its end", function()
+        local d = driver.owner():put "release"
+        d.lock:retire()
+        assert.is_false(d.lock:is_done())
+        d:answer_each { "unreachable", "granted", "granted" }
+        assert.equal("released", d.lock.outcome)
+        assert.is_false(d.lock:is_done())
+        d:answer(1, "granted")
+        assert.is_true(d.lock:is_done())
     end)
 end)
 

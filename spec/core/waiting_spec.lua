@@ -397,15 +397,7 @@ describe("the queue", function()
         assert.same({ "", "", "" }, names_of(d:pull()))
     end)
 
-    it("is left by the owner where a refusal came after the majority's grant", function()
-        local d = waiter()
-        d:jump()
-        d:answer_each { "granted", "granted", held() }
-        assert.equal("owned", d.lock.state)
-        assert.same({ 3 }, left_behind(d))
-    end)
-
-    it("is left by the owner where a refusal came before the majority's grant", function()
+    it("is left by the owner where it was refused", function()
         local d = waiter()
         d:jump()
         d:answer_each { held(), "granted", "granted" }
@@ -413,14 +405,33 @@ describe("the queue", function()
         assert.same({ 1 }, left_behind(d))
     end)
 
-    it("is left with the release where the owner may still stand in it", function()
+    it("is left by the owner where it has no answer yet, behind the acquire", function()
         local d = waiter()
         d:jump()
         d:pull()
         d:answer(1, "granted")
         d:answer(2, "granted")
-        d:put "release"
-        assert.same({ "", "", "redlock:inbox/1" }, names_of(d:pull()))
+        assert.equal("owned", d.lock.state)
+        assert.same({ 3 }, left_behind(d))
+        assert.same({ "acquire", "release" }, { d.flying[3][1].kind, d.flying[3][2].kind })
+        d:answer(3, held())
+        d:answer(3, "absent")
+        assert.same(NONE, d.lock:wants())
+    end)
+
+    it("is not joined by an owner that asks the last of the nodes", function()
+        local d = waiter()
+        d.away[3] = true
+        d:jump()
+        d:answer(1, "granted")
+        d:answer(2, "granted")
+        d.away[3] = nil
+        local names = {}
+        for _, request in ipairs(d:pull()) do
+            assert.equal(3, request.node)
+            names[request.kind] = request.waiter
+        end
+        assert.same({ release = "redlock:inbox/1", acquire = "" }, names)
     end)
 
     it("is left in the end, though the first try was not delivered", function()
@@ -517,16 +528,6 @@ describe("a wake-up", function()
         assert.same({ 1 }, left_behind(d))
     end)
 
-    it("that comes to the owner from a node that refused it is passed on", function()
-        local d = waiter()
-        d:jump()
-        d:answer_each { held(), "granted", "granted" }
-        d:answer_everything "absent"
-        d:put("wake", 1, 0)
-        assert.same({ 1 }, left_behind(d))
-        assert.equal("owned", d.lock.state)
-    end)
-
     it("that came during the attempt from a node that had refused is passed on", function()
         local d = waiter()
         d:jump()
@@ -538,10 +539,12 @@ describe("a wake-up", function()
         assert.same({ 1 }, left_behind(d))
     end)
 
-    it("that comes to the owner from a node that granted is used up", function()
+    it("that comes to the owner was used up by the grant, or is passed on by its leave", function()
         local d = waiter()
         d:jump()
-        d:answer_all("granted"):put("wake", 2, 0)
+        d:answer_each { held(), "granted", "granted" }
+        assert.same({ 1 }, left_behind(d))
+        d:put("wake", 1, 0):put("wake", 2, 0)
         assert.same(NONE, d.lock:wants())
     end)
 

@@ -652,8 +652,9 @@ static int node_output(lua_State *L)
     struct rlk_node *node = check_node(L);
     size_t len;
     const char *bytes = rlk_node_output(node, &len);
+    size_t written = (size_t)luaL_optnumber(L, 2, (lua_Number)len);
     lua_pushlstring(L, bytes, len);
-    rlk_node_written(node, (size_t)luaL_optnumber(L, 2, (lua_Number)len));
+    rlk_node_written(node, written);
     return 1;
 }
 

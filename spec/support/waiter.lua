@@ -29,16 +29,21 @@ function waiter.start(order, env)
     return process.start { file = PROGRAM, args = { literal.write(order) }, env = env }
 end
 
---- Starts many as one child, with the ids 1, 2, ...
+--- Starts many as one child, with the ids 1, 2, ... What they print stands in the order in which it was printed.
 -- @tparam number count
 -- @tparam table order
+-- @tparam[opt] table env a list of words NAME=value, in turn for each of them
 -- @treturn Process
-function waiter.start_crowd(count, order)
+function waiter.start_crowd(count, order, env)
     local program, argument = keeper.quote(PROGRAM), keeper.quote(literal.write(order))
-    local one = ("%s %s %s $id"):format(process.interpreter, program, argument)
-    return process.start {
-        command = ("for id in $(seq %d); do %s & done; wait; echo all ended"):format(count, one),
-    }
+    local commands = {}
+    for id = 1, count do
+        local words = env and env[(id - 1) % #env + 1] or ""
+        commands[id] = ("env %s %s %s %s %d &"):format(
+            words, process.interpreter, program, argument, id)
+    end
+    commands[count + 1] = "wait; echo all ended"
+    return process.start { command = table.concat(commands, "\n") }
 end
 
 --- Waits until so many stand in the queue of a key, on every node of a quorum.
@@ -54,7 +59,7 @@ function waiter.stand(count, nodes, key, seconds)
     end, seconds or 10) == true
 end
 
---- The fences that owners of a crowd have printed, in the order in which they held the lock.
+--- What the owners have printed so far, in the order in which they held the lock.
 -- @treturn table list of `{ id, fence }`
 function waiter.tenures(child)
     local list = {}
@@ -64,7 +69,6 @@ function waiter.tenures(child)
             list[#list + 1] = { id = tonumber(id), fence = tonumber(fence) }
         end
     end
-    table.sort(list, function(a, b) return a.fence < b.fence end)
     return list
 end
 

@@ -3,6 +3,8 @@
 local literal = require "support.literal"
 local redlock = require "redlock"
 
+io.stdout:setvbuf "line" -- what is printed while the lock is held stands in the order of the tenures
+
 local order = literal.read(arg[1])
 local id = arg[2] or "0"
 

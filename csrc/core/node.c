@@ -115,7 +115,6 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason)
 {
     free_reader(node);
     rlk_buffer_clear(&node->output);
-    node->index = 0;
     node->phase = CLOSED;
     node->close_reason = reason;
 }
@@ -306,11 +305,12 @@ static bool read_reply(struct rlk_node *node)
         return false;
     }
     node->reply = reply;
-    if (reply)
-        node->unanswered = node->reader->len - node->reader->pos;
-    else if (node->unanswered > RLK_REPLY_MAX)
+    size_t rest = reply ? node->reader->len - node->reader->pos : 0;
+    if (node->unanswered - rest > RLK_REPLY_MAX)
         node->phase = BROKEN;
-    return reply != NULL;
+    if (reply)
+        node->unanswered = rest;
+    return node->phase != BROKEN && reply;
 }
 
 static bool event_of_login(struct rlk_node *node, struct rlk_event *event)

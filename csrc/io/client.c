@@ -112,14 +112,14 @@ static void link_out(struct rlk_client *client, struct rlk_holding *holding)
     holding->previous = holding->next = NULL;
 }
 
-static bool is_ours(const struct rlk_client *client, const struct rlk_holding *holding)
+static bool is_ours(const struct rlk_holding *holding)
 {
-    return holding->generation == client->generation;
+    return holding->generation == rlk_fork_generation();
 }
 
 static void stop_renewing(struct rlk_client *client, struct rlk_holding *holding)
 {
-    if (client->engine && is_ours(client, holding))
+    if (client->engine && is_ours(holding))
         rlk_engine_drop(client->engine, holding);
 }
 
@@ -213,7 +213,7 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
 {
     if (!begin(client, holding->lock.key))
         return false;
-    if (!is_ours(client, holding)) {
+    if (!is_ours(holding)) {
         rlk_loop_detach(client->loop, &client->lock);
         return false;
     }

@@ -91,6 +91,7 @@ static void on_moved(void *context, struct rlk_lock *lock)
 
 static void start_keeping(struct rlk_engine *engine, struct rlk_holding *holding)
 {
+    rlk_lock_credit(&holding->lock, atomic_load(&holding->deadline_ms));
     if (rlk_loop_attach(engine->loop, &holding->lock))
         rlk_loop_touch(engine->loop, &holding->lock);
     else

@@ -48,7 +48,8 @@ struct rlk_node {
 static void *create_bounded_array(const redisReadTask *task, rlk_reader_count count)
 {
     const struct rlk_node *node = task->privdata;
-    return count <= ELEMENTS_MAX ? node->create_array(task, count) : NULL;
+    bool fits = count <= ELEMENTS_MAX && !task->parent; /* no reply of ours nests arrays */
+    return fits ? node->create_array(task, count) : NULL;
 }
 
 static bool new_reader(struct rlk_node *node)

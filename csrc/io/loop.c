@@ -42,6 +42,7 @@ struct rlk_loop {
     struct rlk_peer *commands; /* one per node */
     struct rlk_peer *inboxes;  /* one per node, connected once somebody waits */
     bool inbox_wanted;
+    bool stirred; /* a lock moved while requests were handed out: nobody may sleep on that */
     bool eager;
     int64_t settled_ms; /* when it last looked at its connections */
     int eager_pause, eager_misses;
@@ -294,6 +295,7 @@ static void vote_for(struct rlk_loop *loop, struct rlk_lock *lock, int node, enu
                      const char *text, int64_t now_ms)
 {
     struct rlk_vote vote = {.reason = reason, .text = text, .text_len = text ? strlen(text) : 0};
+    loop->stirred = true;
     rlk_loop_top_up(loop);
     rlk_lock_vote(lock, node, lock->round, &vote, now_ms);
     moved(loop, lock);
@@ -581,8 +583,11 @@ static int64_t earliest(int64_t a, int64_t b)
 int64_t rlk_loop_prepare(struct rlk_loop *loop)
 {
     int64_t now_ms = rlk_clock_ms();
+    loop->stirred = false;
     serve_touched(loop, now_ms);
     int64_t next_ms = dial_again(loop, now_ms);
+    if (loop->stirred)
+        next_ms = now_ms;
     for (int node = 0; node < loop->quorum.nodes; node++) {
         if (loop->batches)
             send_batch(loop, node);

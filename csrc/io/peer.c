@@ -161,10 +161,8 @@ static void become_ready(struct rlk_peer *peer, int64_t uptime_s, int64_t now_ms
 static void break_off(struct rlk_peer *peer, const struct rlk_vote *vote, int64_t now_ms)
 {
     char failure[sizeof peer->failure];
-    if (vote->text_len > 0)
-        snprintf(failure, sizeof failure, "%.*s", (int)vote->text_len, vote->text);
-    else
-        snprintf(failure, sizeof failure, "%s", rlk_reason_text(vote->reason));
+    snprintf(failure, sizeof failure, "%.*s", (int)vote->text_len,
+             vote->text_len ? vote->text : "");
     go_down(peer, vote->reason, failure, now_ms);
 }
 

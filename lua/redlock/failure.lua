@@ -7,12 +7,17 @@ local failure = {}
 
 local NAME_SHOWN = 80 -- characters
 
---- A lock's name in quotes, with what a terminal or a log would trip over escaped.
+-- What a terminal or a log would trip over is escaped.
+local function escape(text, extra)
+    return (text:gsub("[%c" .. extra .. "]", function(character)
+        return ("\\x%02x"):format(character:byte())
+    end))
+end
+
+--- A lock's name in quotes.
 function failure.quote(name)
     local shown = #name > NAME_SHOWN and name:sub(1, NAME_SHOWN) .. "..." or name
-    return '"' .. shown:gsub('[%c"\\]', function(character)
-        return ("\\x%02x"):format(character:byte())
-    end) .. '"'
+    return '"' .. escape(shown, '"\\') .. '"'
 end
 
 --- What a node said, or why it said nothing.
@@ -21,7 +26,7 @@ function failure.reason(vote)
         local limit = vote.ttl == math.huge and "without a limit" or ("for %.3g s"):format(vote.ttl)
         return "held " .. limit
     end
-    return vote.text and ("%s (%s)"):format(vote.vote, vote.text) or vote.vote
+    return vote.text and ("%s (%s)"):format(vote.vote, escape(vote.text, "")) or vote.vote
 end
 
 local function reasons(votes)

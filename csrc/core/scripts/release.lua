@@ -9,7 +9,7 @@
 
 local waiter = ARGV[2]
 local holder = redis.call('GET', KEYS[1])
-local released = holder == ARGV[1]
+local released = holder == ARGV[1] and holder ~= ''
 if released then
     redis.call('DEL', KEYS[1])
 end

@@ -1,6 +1,5 @@
-/* A member is an attached lock under a slot; its tag (slot and generation) is what requests
- * carry, so that an answer to a lock that has gone finds nobody. "Touched" members are those
- * whose wishes are to be looked at. */
+/* Everything that happens to a lock comes through here: events of the peers and the time go into its
+ * machine, and what it then wants is handed to the peers. */
 #include "io/loop.h"
 
 #include <assert.h>
@@ -12,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/agenda.h"
+#include "core/members.h"
 #include "io/system.h"
 
 #define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
@@ -20,14 +19,6 @@
 #define CATCH_UP_MS 5
 #define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
 #define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
-#define NOBODY UINT32_MAX
-
-struct member {
-    struct rlk_lock *lock; /* NULL: the slot is free */
-    uint32_t generation;
-    uint32_t next_touched; /* or the next free slot; NOBODY: the last */
-    bool touched;
-};
 
 /* Renewals that leave for one node together. */
 struct batch {
@@ -48,14 +39,11 @@ struct rlk_loop {
     int eager_pause, eager_misses;
     int64_t longest_lease_ms;
 
-    struct member *members;
-    uint32_t member_capacity, member_count, first_free, first_touched;
-    struct rlk_agenda agenda;
+    struct rlk_members members;
     struct rlk_memo memo;
     struct batch *batches; /* one per node, made at the first renewal */
 
-    uint64_t
-        served[SERVED_MAX]; /* waiters that were granted lately: their late wake-ups are used up */
+    uint64_t served[SERVED_MAX]; /* waiters granted lately: their late wake-ups are used up */
     size_t served_next;
     rlk_on_moved *on_moved;
     void *context;
@@ -106,7 +94,7 @@ struct rlk_loop *rlk_loop_new(const struct rlk_settings *settings)
     loop->quorum.nodes = settings->nodes;
     loop->quorum.drift_factor = settings->drift_factor;
     loop->quorum.timeout_ms = settings->timeout_ms;
-    loop->first_free = loop->first_touched = NOBODY;
+    rlk_members_init(&loop->members);
     seed_quorum(loop);
     if (new_peers(loop))
         return loop;
@@ -128,8 +116,7 @@ void rlk_loop_free(struct rlk_loop *loop)
         return;
     free_peers(loop->commands, loop->quorum.nodes);
     free_peers(loop->inboxes, loop->quorum.nodes);
-    free(loop->members);
-    rlk_agenda_free(&loop->agenda);
+    rlk_members_free(&loop->members);
     rlk_buffer_free(&loop->memo.bytes);
     free(loop->batches);
     free(loop);
@@ -159,90 +146,21 @@ void rlk_loop_watch(struct rlk_loop *loop, rlk_on_moved *on_moved, void *context
 
 /* ---- members ---- */
 
-static uint64_t tag_of(const struct rlk_loop *loop, uint32_t slot)
-{
-    return (uint64_t)loop->members[slot].generation << 32 | slot;
-}
-
-static uint32_t slot_of(const struct rlk_lock *lock)
-{
-    return (uint32_t)lock->id;
-}
-
-static struct rlk_lock *find(struct rlk_loop *loop, uint64_t tag)
-{
-    uint32_t slot = (uint32_t)tag;
-    if (slot >= loop->member_capacity || tag_of(loop, slot) != tag)
-        return NULL;
-    return loop->members[slot].lock;
-}
-
-static bool grow(struct rlk_loop *loop)
-{
-    uint32_t capacity = loop->member_capacity ? 2 * loop->member_capacity : 8;
-    struct member *members = realloc(loop->members, capacity * sizeof *members);
-    if (!members)
-        return false;
-    loop->members = members;
-    if (!rlk_agenda_reserve(&loop->agenda, capacity))
-        return false;
-    for (uint32_t slot = capacity; slot-- > loop->member_capacity;) {
-        members[slot] = (struct member){.generation = 1, .next_touched = loop->first_free};
-        loop->first_free = slot;
-    }
-    loop->member_capacity = capacity;
-    return true;
-}
-
 bool rlk_loop_attach(struct rlk_loop *loop, struct rlk_lock *lock)
 {
-    if (loop->first_free == NOBODY && !grow(loop))
-        return false;
-    uint32_t slot = loop->first_free;
-    struct member *member = &loop->members[slot];
-    loop->first_free = member->next_touched;
-    loop->member_count++;
-    member->lock = lock;
-    member->touched = false;
-    lock->id = tag_of(loop, slot);
-    return true;
+    return rlk_members_add(&loop->members, lock);
 }
 
 void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock)
 {
-    struct member *member = &loop->members[slot_of(lock)];
-    assert(member->lock == lock);
-    if (member->touched)
-        return;
-    member->touched = true;
-    member->next_touched = loop->first_touched;
-    loop->first_touched = slot_of(lock);
-}
-
-static void untouch(struct rlk_loop *loop, uint32_t slot)
-{
-    uint32_t *link = &loop->first_touched;
-    while (*link != slot)
-        link = &loop->members[*link].next_touched;
-    *link = loop->members[slot].next_touched;
-    loop->members[slot].touched = false;
+    rlk_members_touch(&loop->members, lock);
 }
 
 void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
 {
-    uint32_t slot = slot_of(lock);
-    struct member *member = &loop->members[slot];
-    assert(member->lock == lock);
-    if (member->touched)
-        untouch(loop, slot);
     if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
         loop->served[loop->served_next++ % SERVED_MAX] = lock->id;
-    rlk_agenda_set(&loop->agenda, slot, RLK_NEVER);
-    member->lock = NULL;
-    member->generation++;
-    member->next_touched = loop->first_free;
-    loop->first_free = slot;
-    loop->member_count--;
+    rlk_members_remove(&loop->members, lock);
 }
 
 /* After an input from the world. */
@@ -392,15 +310,13 @@ static void serve(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_
 
 static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
 {
-    while (loop->first_touched != NOBODY) {
-        uint32_t slot = loop->first_touched;
-        struct rlk_lock *lock = loop->members[slot].lock;
-        untouch(loop, slot);
+    struct rlk_lock *lock;
+    while ((lock = rlk_members_take_touched(&loop->members)) != NULL) {
         loop->inbox_wanted |= rlk_lock_wants_inbox(lock);
         for (int node = 0; node < loop->quorum.nodes; node++)
             if (rlk_lock_wants(lock) & rlk_node_bit(node))
                 serve(loop, lock, node, now_ms);
-        rlk_agenda_set(&loop->agenda, slot, rlk_lock_next_time(lock));
+        rlk_members_plan(&loop->members, lock);
     }
 }
 
@@ -456,7 +372,7 @@ static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake
 
 static void on_wake(struct rlk_loop *loop, int node, const struct rlk_wake *wake, int64_t now_ms)
 {
-    struct rlk_lock *lock = find(loop, wake->waiter);
+    struct rlk_lock *lock = rlk_members_find(&loop->members, wake->waiter);
     if (!lock) {
         pass_on(loop, node, wake);
         return;
@@ -468,7 +384,7 @@ static void on_wake(struct rlk_loop *loop, int node, const struct rlk_wake *wake
 
 static void on_vote(struct rlk_loop *loop, int node, const struct rlk_event *event, int64_t now_ms)
 {
-    struct rlk_lock *lock = find(loop, event->asker.tag);
+    struct rlk_lock *lock = rlk_members_find(&loop->members, event->asker.tag);
     if (!lock)
         return;
     rlk_loop_top_up(loop);
@@ -484,15 +400,17 @@ static bool came_up_or_went_down(const struct rlk_peer *peer)
 /* A node came up or went down: everybody who wants something of it is looked at. */
 static void touch_all(struct rlk_loop *loop)
 {
-    for (uint32_t slot = 0; slot < loop->member_capacity; slot++)
-        if (loop->members[slot].lock && rlk_lock_wants(loop->members[slot].lock))
-            rlk_loop_touch(loop, loop->members[slot].lock);
+    for (uint32_t slot = 0; slot < loop->members.capacity; slot++) {
+        struct rlk_lock *lock = rlk_members_at(&loop->members, slot);
+        if (lock && rlk_lock_wants(lock))
+            rlk_loop_touch(loop, lock);
+    }
 }
 
 static void on_inbox_ready(struct rlk_loop *loop, int64_t now_ms)
 {
-    for (uint32_t slot = 0; slot < loop->member_capacity; slot++) {
-        struct rlk_lock *lock = loop->members[slot].lock;
+    for (uint32_t slot = 0; slot < loop->members.capacity; slot++) {
+        struct rlk_lock *lock = rlk_members_at(&loop->members, slot);
         if (!lock || !rlk_lock_wants_inbox(lock))
             continue;
         rlk_loop_top_up(loop);
@@ -539,7 +457,7 @@ static void take_events(struct rlk_loop *loop, int node, int64_t now_ms)
 
 void rlk_loop_settle(struct rlk_loop *loop)
 {
-    uint32_t slot;
+    struct rlk_lock *lock;
     int64_t now_ms = rlk_clock_ms();
     loop->settled_ms = now_ms;
     for (int node = 0; node < loop->quorum.nodes; node++) {
@@ -548,8 +466,7 @@ void rlk_loop_settle(struct rlk_loop *loop)
         rlk_peer_time(&loop->inboxes[node], now_ms);
         take_events(loop, node, now_ms);
     }
-    while (rlk_agenda_take(&loop->agenda, now_ms, &slot)) {
-        struct rlk_lock *lock = loop->members[slot].lock;
+    while ((lock = rlk_members_take_due(&loop->members, now_ms)) != NULL) {
         rlk_loop_top_up(loop);
         rlk_lock_time(lock, now_ms);
         moved(loop, lock);
@@ -564,7 +481,7 @@ static int64_t dial_again(struct rlk_loop *loop, int64_t now_ms)
         struct rlk_peer *peers[] = {&loop->commands[node],
                                     loop->inbox_wanted ? &loop->inboxes[node] : NULL};
         for (int i = 0; i < 2; i++) {
-            if (!peers[i] || loop->member_count == 0)
+            if (!peers[i] || loop->members.count == 0)
                 continue;
             if (i == 1 || peers[i]->phase == RLK_PEER_DOWN)
                 rlk_peer_want(peers[i], now_ms);
@@ -598,7 +515,7 @@ int64_t rlk_loop_prepare(struct rlk_loop *loop)
         next_ms = earliest(next_ms, rlk_peer_next_time(&loop->commands[node]));
         next_ms = earliest(next_ms, rlk_peer_next_time(&loop->inboxes[node]));
     }
-    return earliest(next_ms, rlk_agenda_next(&loop->agenda));
+    return earliest(next_ms, rlk_members_next_time(&loop->members));
 }
 
 static int timeout_until(int64_t until_ms)

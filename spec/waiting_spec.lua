@@ -192,6 +192,23 @@ describe("waiting processes", function()
         end)
     end
 
+    -- By its polls alone it would need half a minute for so many attempts.
+    it("make an attempt whenever they are woken", function()
+        local deadline = wait.now() + 10
+        quorum.ask(nodes[1], "SET", "job", "foreign", "PX", 60000)
+        start_waiter {}
+        assert.is_true(stand(1))
+        local channel, id = nodes[1]:cli("ZRANGE", side "queue", 0, 0):match("^(.*)/(%d+)$")
+        calls.reset(nodes[1])
+        for turn = 1, 30 do
+            assert.equal(1, quorum.ask(nodes[1], "PUBLISH", channel, id .. " 0 job"))
+            assert.is_truthy(wait.wait_until(function()
+                return calls.count(nodes[1]).evalsha >= turn
+            end, deadline - wait.now()))
+        end
+        assert.is_true(calls.count(nodes[1]).evalsha < 60)
+    end)
+
     it("cost as many commands a hand-over when they are many as when they are few", function()
         local function commands_a_hand_over(count)
             local lock = hold()

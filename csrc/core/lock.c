@@ -518,11 +518,10 @@ static void send_again(struct rlk_lock *lock, int node)
         lock->unsent |= bit;
 }
 
-/* The round may still ask: it was not given up, and nobody relies on what it did not do. */
+/* The round may still ask: it was not given up. While the lock is owned, more nodes only make it
+ * safer, also when a majority has granted or extended already. */
 static bool is_open(const struct rlk_lock *lock)
 {
-    if (lock->state == RLK_OWNED)
-        return lock->asking || lock->kind == RLK_ACQUIRE;
     return lock->state != RLK_IDLE && lock->state != RLK_WAITING;
 }
 

@@ -13,7 +13,17 @@
 #define LINGER_MIN_MS \
     2 /* for nodes that are asked for the first time, once a majority has granted */
 #define LINGER_MAX_MS 50
+#define CALLS 4          /* the one that is running, and the last few */
 #define CLOSE_BATCH 1000 /* locks that are released together */
+
+/* The lock machine of a call. That of a release stays attached after its verdict while some nodes have
+ * not answered: one that could not take the release just then is told again. */
+struct call {
+    bool attached;
+    struct rlk_lock lock;
+    struct rlk_tally tallies[RLK_NODES_MAX];
+    char key[RLK_KEY_MAX];
+};
 
 struct rlk_client {
     struct rlk_settings settings;
@@ -22,8 +32,8 @@ struct rlk_client {
     unsigned generation;
     bool closed;
     struct rlk_holding *holdings; /* that the program may still use */
-    struct rlk_lock lock;         /* the machine of the call that is running */
-    struct rlk_tally tallies[RLK_NODES_MAX];
+    struct call calls[CALLS];
+    struct call *call; /* that is running, or ran last */
 };
 
 /* ---- life ---- */
@@ -43,6 +53,7 @@ struct rlk_client *rlk_client_new(struct rlk_settings *settings)
         return NULL;
     client->settings = *settings;
     client->generation = rlk_fork_generation();
+    client->call = client->calls;
     client->loop = new_loop(&client->settings);
     if (client->loop)
         return client;
@@ -63,7 +74,7 @@ const struct rlk_settings *rlk_client_settings(const struct rlk_client *client)
 
 const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
 {
-    return client->tallies;
+    return client->call->tallies;
 }
 
 /* In a process that was forked off, everything that is connected, running or held is the
@@ -80,6 +91,8 @@ static bool be_in_own_process(struct rlk_client *client)
         rlk_loop_close_inherited(client->loop);
         rlk_loop_free(client->loop);
     }
+    for (int i = 0; i < CALLS; i++)
+        client->calls[i].attached = false;
     client->loop = client->closed ? NULL : new_loop(&client->settings);
     return client->loop != NULL;
 }
@@ -125,23 +138,45 @@ static void stop_renewing(struct rlk_client *client, struct rlk_holding *holding
 
 /* ---- a call ---- */
 
+/* What is still owed to a node goes to the engine. */
+static void let_go(struct rlk_client *client, struct call *call)
+{
+    if (!call->attached)
+        return;
+    if (call->lock.owed && have_engine(client))
+        rlk_engine_finish(client->engine, &call->lock);
+    rlk_loop_detach(client->loop, &call->lock);
+    call->attached = false;
+}
+
+static struct call *next_call(struct rlk_client *client)
+{
+    client->call = client->call == &client->calls[CALLS - 1] ? client->calls : client->call + 1;
+    let_go(client, client->call);
+    return client->call;
+}
+
 static bool begin(struct rlk_client *client, struct rlk_key key)
 {
     if (client->closed || !be_in_own_process(client))
         return false;
     rlk_loop_catch_up(client->loop);
     rlk_loop_top_up(client->loop);
-    rlk_lock_init(&client->lock, rlk_loop_quorum(client->loop), key, client->tallies);
-    return rlk_loop_attach(client->loop, &client->lock);
+    struct call *call = next_call(client);
+    memcpy(call->key, key.bytes, key.len);
+    key.bytes = call->key;
+    rlk_lock_init(&call->lock, rlk_loop_quorum(client->loop), key, call->tallies);
+    call->attached = rlk_loop_attach(client->loop, &call->lock);
+    return call->attached;
 }
 
-/* A majority has granted while other nodes are being asked for the first time: they get as long
- * again, so that a client's first lock stands on all nodes that are there. */
+/* A majority has granted or extended while other nodes are being asked for the first time: they get
+ * as long again, so that a client's first lock stands on all nodes that are there. */
 static void linger(struct rlk_client *client)
 {
-    const struct rlk_lock *lock = &client->lock;
+    const struct rlk_lock *lock = &client->call->lock;
     int64_t now_ms = rlk_clock_ms();
-    int64_t grace_ms = now_ms - lock->lease.granted_ms;
+    int64_t grace_ms = now_ms - lock->t0_ms;
     if (grace_ms < LINGER_MIN_MS)
         grace_ms = LINGER_MIN_MS;
     if (grace_ms > LINGER_MAX_MS)
@@ -152,34 +187,32 @@ static void linger(struct rlk_client *client)
         rlk_loop_turn(client->loop, until_ms);
 }
 
-static enum rlk_outcome end(struct rlk_client *client)
+static bool is_untold(const struct rlk_lock *lock)
 {
-    struct rlk_lock *lock = &client->lock;
-    if (lock->outcome == RLK_ACQUIRED)
-        linger(client);
-    rlk_loop_prepare(client->loop);
-    if (lock->owed && have_engine(client))
-        rlk_engine_finish(client->engine, lock);
-    rlk_loop_detach(client->loop, lock);
-    return lock->outcome;
+    return lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
 }
 
 static enum rlk_outcome run(struct rlk_client *client)
 {
-    rlk_loop_touch(client->loop, &client->lock);
-    while (client->lock.outcome == RLK_PENDING)
+    struct rlk_lock *lock = &client->call->lock;
+    rlk_loop_touch(client->loop, lock);
+    while (lock->outcome == RLK_PENDING)
         rlk_loop_turn(client->loop, RLK_NEVER);
-    return end(client);
+    linger(client);
+    rlk_loop_prepare(client->loop);
+    if (!is_untold(lock))
+        let_go(client, client->call);
+    return lock->outcome;
 }
 
 /* ---- acquire ---- */
 
 static struct rlk_holding *hold(struct rlk_client *client)
 {
-    bool renew = client->lock.lease.terms.renew;
+    bool renew = client->call->lock.lease.terms.renew;
     struct rlk_quorum *quorum =
         renew ? rlk_engine_quorum(client->engine) : rlk_loop_quorum(client->loop);
-    struct rlk_holding *holding = rlk_holding_new(&client->lock, quorum);
+    struct rlk_holding *holding = rlk_holding_new(&client->call->lock, quorum);
     if (!holding)
         return NULL;
     link_in(client, holding);
@@ -196,10 +229,10 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
     if (!begin(client, key))
         return RLK_UNAVAILABLE;
     if (terms->renew && !have_engine(client)) {
-        rlk_loop_detach(client->loop, &client->lock);
+        let_go(client, client->call);
         return RLK_UNAVAILABLE;
     }
-    rlk_lock_acquire(&client->lock, terms, now_ms);
+    rlk_lock_acquire(&client->call->lock, terms, now_ms);
     enum rlk_outcome outcome = run(client);
     if (outcome == RLK_ACQUIRED)
         *holding = hold(client);
@@ -214,10 +247,10 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
     if (!begin(client, holding->lock.key))
         return false;
     if (!is_ours(holding)) {
-        rlk_loop_detach(client->loop, &client->lock);
+        let_go(client, client->call);
         return false;
     }
-    rlk_lock_adopt(&client->lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
+    rlk_lock_adopt(&client->call->lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
     return true;
 }
 
@@ -227,14 +260,14 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     int64_t now_ms = rlk_clock_ms();
     if (atomic_load(&holding->status) != RLK_HOLDS || !begin_with(client, holding))
         return RLK_LOST;
-    rlk_lock_extend(&client->lock, ttl_ms, now_ms);
+    rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
     enum rlk_outcome outcome = run(client);
     if (outcome == RLK_EXTENDED) {
-        rlk_holding_credit(holding, client->lock.deadline_ms);
+        rlk_holding_credit(holding, client->call->lock.deadline_ms);
         if (client->engine)
             rlk_engine_credit(client->engine, holding);
     } else if (outcome == RLK_LOST) {
-        rlk_holding_end(holding, rlk_status_of_loss(client->lock.loss));
+        rlk_holding_end(holding, rlk_status_of_loss(client->call->lock.loss));
         stop_renewing(client, holding);
     }
     return outcome;
@@ -250,12 +283,12 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
         return RLK_LOST;
     if (rlk_holding_remaining_us(holding) == 0)
         rlk_holding_end(holding, RLK_LOST_EXPIRED);
-    rlk_lock_release(&client->lock, now_ms);
+    rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
     if (outcome == RLK_RELEASED)
         rlk_holding_end(holding, RLK_HAS_RELEASED);
     else if (outcome == RLK_LOST)
-        rlk_holding_end(holding, rlk_status_of_loss(client->lock.loss));
+        rlk_holding_end(holding, rlk_status_of_loss(client->call->lock.loss));
     return rlk_holding_is_lost(holding) ? RLK_LOST : outcome;
 }
 
@@ -264,7 +297,7 @@ enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key ke
     int64_t now_ms = rlk_clock_ms();
     if (!begin(client, key))
         return RLK_UNAVAILABLE;
-    rlk_lock_inspect(&client->lock, now_ms);
+    rlk_lock_inspect(&client->call->lock, now_ms);
     return run(client);
 }
 
@@ -274,13 +307,13 @@ static void release_without_waiting(struct rlk_client *client, struct rlk_holdin
     int64_t now_ms = rlk_clock_ms();
     if (!begin_with(client, holding))
         return;
-    rlk_nodes reached = rlk_loop_release_blindly(client->loop, &client->lock);
-    bool all = (client->lock.lease.nodes & ~reached) == 0;
+    rlk_nodes reached = rlk_loop_release_blindly(client->loop, &client->call->lock);
+    bool all = (client->call->lock.lease.nodes & ~reached) == 0;
     if (!all && have_engine(client)) {
-        rlk_lock_release(&client->lock, now_ms);
-        rlk_engine_finish(client->engine, &client->lock);
+        rlk_lock_release(&client->call->lock, now_ms);
+        rlk_engine_finish(client->engine, &client->call->lock);
     }
-    rlk_loop_detach(client->loop, &client->lock);
+    let_go(client, client->call);
 }
 
 void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
@@ -332,6 +365,8 @@ void rlk_client_close(struct rlk_client *client)
     struct rlk_holding *holding;
     for (holding = client->holdings; holding; holding = holding->next)
         stop_renewing(client, holding);
+    for (int i = 0; i < CALLS; i++)
+        let_go(client, &client->calls[i]);
     if (client->engine)
         rlk_engine_stop(client->engine);
     client->engine = NULL;

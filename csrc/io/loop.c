@@ -252,8 +252,6 @@ static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node
         struct rlk_asker asker = {lock->id, request.round};
         if (request.batchable && add_to_batch(loop, node, &request, asker))
             continue;
-        if (request.kind == RLK_ACQUIRE && request.ttl_ms > loop->longest_lease_ms)
-            loop->longest_lease_ms = request.ttl_ms;
         (void)rlk_node_send(loop->commands[node].node, &request, asker, &loop->memo);
     }
 }
@@ -313,6 +311,8 @@ static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
     struct rlk_lock *lock;
     while ((lock = rlk_members_take_touched(&loop->members)) != NULL) {
         loop->inbox_wanted |= rlk_lock_wants_inbox(lock);
+        if (lock->kind == RLK_ACQUIRE && lock->round_ttl_ms > loop->longest_lease_ms)
+            loop->longest_lease_ms = lock->round_ttl_ms;
         for (int node = 0; node < loop->quorum.nodes; node++)
             if (rlk_lock_wants(lock) & rlk_node_bit(node))
                 serve(loop, lock, node, now_ms);
@@ -337,10 +337,10 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
     return reached;
 }
 
-static bool is_first_asked(const struct rlk_peer *peer)
+static bool is_first_asked(const struct rlk_peer *peer, enum rlk_request_kind kind)
 {
     if (peer->phase == RLK_PEER_READY)
-        return !rlk_node_knows(peer->node, RLK_ACQUIRE);
+        return !rlk_node_knows(peer->node, kind);
     return peer->phase == RLK_PEER_DIALING && !peer->was_ready && peer->failures == 0;
 }
 
@@ -348,7 +348,7 @@ bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock
 {
     rlk_nodes open = rlk_all_nodes(&loop->quorum) & ~lock->answered;
     for (int node = 0; node < loop->quorum.nodes; node++)
-        if ((open & rlk_node_bit(node)) && is_first_asked(&loop->commands[node]))
+        if ((open & rlk_node_bit(node)) && is_first_asked(&loop->commands[node], lock->kind))
             return true;
     return false;
 }

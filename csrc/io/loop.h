@@ -63,7 +63,7 @@ void rlk_loop_settle(struct rlk_loop *loop);
  * nodes. */
 rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock);
 
-/* An acquire is on its way to a node that is asked for the first time: its first connection is
+/* A request is on its way to a node that is asked for the first time: its first connection is
  * still being made, or it may not have the script. */
 bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock);
 

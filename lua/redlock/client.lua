@@ -95,7 +95,7 @@ function Client:with(name, opts, body)
 end
 
 local function describe(vote)
-    if not vote.answered then
+    if vote.vote ~= "granted" then
         return { node = vote.node, error = failure.reason(vote) }
     end
     return {

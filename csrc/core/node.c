@@ -275,15 +275,32 @@ void rlk_node_written(struct rlk_node *node, size_t len)
 
 /* ---- replies ---- */
 
+/* A server that does not know AUTH quotes its arguments; what it says then, and whatever else holds the
+ * password, goes no further. */
+static bool may_be_told(const struct rlk_node *node, const char *text, size_t len)
+{
+    const char *password = node->login.password;
+    bool answers_auth = node->phase == LOGGING_IN && node->steps[node->step] == STEP_AUTH;
+    return !password || (!answers_auth && !memmem(text, len, password, strlen(password)));
+}
+
+static struct rlk_vote without_secrets(const struct rlk_node *node, struct rlk_vote vote)
+{
+    if (vote.text && !may_be_told(node, vote.text, vote.text_len))
+        vote.text_len = 0;
+    return vote;
+}
+
 static void break_off(struct rlk_node *node, enum rlk_reason reason, struct rlk_event *event)
 {
-    node->phase = BROKEN;
+    struct rlk_vote vote = {.reason = reason};
+    if (reason != RLK_MALFORMED && node->reply && node->reply->type == REDIS_REPLY_ERROR) {
+        vote.text = node->reply->str;
+        vote.text_len = (size_t)node->reply->len;
+    }
     event->kind = RLK_EVENT_BROKEN;
-    event->vote = (struct rlk_vote){.reason = reason};
-    if (reason == RLK_MALFORMED || !node->reply || node->reply->type != REDIS_REPLY_ERROR)
-        return;
-    event->vote.text = node->reply->str;
-    event->vote.text_len = (size_t)node->reply->len;
+    event->vote = without_secrets(node, vote);
+    node->phase = BROKEN;
 }
 
 void rlk_node_feed(struct rlk_node *node, const char *bytes, size_t len)
@@ -353,7 +370,8 @@ static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
     event->kind = RLK_EVENT_VOTE;
     event->vote = (struct rlk_vote){.reason = node->close_reason};
     if (node->phase == READY)
-        event->vote = rlk_wire_vote(expected.kind, node->reply, expected.count, node->index);
+        event->vote = without_secrets(
+            node, rlk_wire_vote(expected.kind, node->reply, expected.count, node->index));
     if (event->vote.reason == RLK_NOSCRIPT)
         node->scripts[expected.kind] = UNKNOWN;
     else if (rlk_reason_is_answer(event->vote.reason))

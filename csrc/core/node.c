@@ -192,6 +192,8 @@ static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
     if (reply->type == REDIS_REPLY_ERROR) {
         enum rlk_reason reason = rlk_reason_of_error(reply->str, (size_t)reply->len);
         bool optional = step == STEP_SETNAME || step == STEP_INFO;
+        if (step == STEP_AUTH && reason == RLK_UNKNOWN_ERROR)
+            return RLK_WRONGPASS;
         return optional && reason != RLK_NOAUTH ? RLK_GRANTED : reason;
     }
     if (step == STEP_INFO)

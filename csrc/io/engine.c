@@ -112,8 +112,7 @@ static void let_go(struct rlk_engine *engine, struct rlk_holding *holding)
 
 static void take_arriving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    while (holding) {
-        struct rlk_holding *next = holding->engine_next;
+    for (; holding; holding = holding->next_taken) {
         if (atomic_load(&holding->status) != RLK_HOLDS) {
             note_end(engine, holding);
         } else if (!is_attached(holding)) {
@@ -122,14 +121,13 @@ static void take_arriving(struct rlk_engine *engine, struct rlk_holding *holding
             rlk_lock_credit(&holding->lock, atomic_load(&holding->deadline_ms));
             rlk_loop_touch(engine->loop, &holding->lock);
         }
-        holding = next;
     }
 }
 
 static void take_leaving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
     while (holding) {
-        struct rlk_holding *next = holding->engine_next;
+        struct rlk_holding *next = holding->next_taken;
         let_go(engine, holding);
         rlk_holding_drop(holding);
         holding = next;
@@ -185,18 +183,27 @@ static void end_holdings(struct rlk_engine *engine)
     }
 }
 
+/* Under the mutex. From then on the owner may put them on a list again, so what was taken hangs together
+ * by a link that is the thread's alone. */
+static struct rlk_holding *take(struct rlk_holding **list, enum rlk_place place)
+{
+    struct rlk_holding *taken = *list;
+    for (struct rlk_holding *holding = taken; holding; holding = holding->engine_next) {
+        holding->place = place;
+        holding->next_taken = holding->engine_next;
+    }
+    *list = NULL;
+    return taken;
+}
+
 static void take_lists(struct rlk_engine *engine)
 {
     pthread_mutex_lock(&engine->mutex);
-    struct rlk_holding *arriving = engine->arriving, *leaving = engine->leaving;
+    struct rlk_holding *arriving = take(&engine->arriving, RLK_KEPT);
+    struct rlk_holding *leaving = take(&engine->leaving, RLK_OUTSIDE);
     struct chore *chores = engine->new_chores;
-    engine->arriving = engine->leaving = NULL;
     engine->new_chores = NULL;
     engine->sleeping_until_ms = AWAKE;
-    for (struct rlk_holding *holding = arriving; holding; holding = holding->engine_next)
-        holding->place = RLK_KEPT;
-    for (struct rlk_holding *holding = leaving; holding; holding = holding->engine_next)
-        holding->place = RLK_OUTSIDE;
     pthread_mutex_unlock(&engine->mutex);
     take_arriving(engine, arriving);
     take_leaving(engine, leaving);
@@ -412,7 +419,7 @@ void rlk_engine_stop(struct rlk_engine *engine)
     pthread_mutex_unlock(&engine->mutex);
     kick(engine);
     pthread_join(engine->thread, NULL);
-    take_leaving(engine, engine->leaving);
+    take_leaving(engine, take(&engine->leaving, RLK_OUTSIDE));
     free_chores(engine->chores);
     free_chores(engine->new_chores);
     free_engine(engine);

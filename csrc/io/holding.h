@@ -30,6 +30,7 @@ struct rlk_holding {
 
     struct rlk_holding *previous, *next;               /* the client's list; its thread's alone */
     struct rlk_holding *engine_previous, *engine_next; /* the engine's lists; under its mutex */
+    struct rlk_holding *next_taken;                    /* the engine's thread's alone */
     struct rlk_holding *next_ended;                    /* the engine's thread's alone */
     enum rlk_place place;                              /* under the engine's mutex */
     bool credited; /* under the engine's mutex: the deadline grew while it was kept */

@@ -22,6 +22,12 @@ function Client.new(settings, level)
     return setmetatable(client, Client)
 end
 
+local function check_self(client, method)
+    if getmetatable(client) ~= "redlock.Client" then
+        error(("redlock: call it with a colon: client:%s()"):format(method), 3)
+    end
+end
+
 local function new_lock(self, name, opts, level)
     options.name(name, level + 1)
     local companion = self.companion
@@ -38,6 +44,7 @@ end
 -- for every acquire
 -- @treturn redlock.Lock
 function Client:lock(name, opts)
+    check_self(self, "lock")
     return (new_lock(self, name, opts, 3)) -- no tail call: it would hide the caller's line
 end
 
@@ -50,6 +57,7 @@ end
 -- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`
 -- @treturn[2] table votes: for each node `{ node, vote, text, ttl, fence }`
 function Client:acquire(name, opts)
+    check_self(self, "acquire")
     return new_lock(self, name, opts, 3):acquire()
 end
 
@@ -58,6 +66,7 @@ end
 -- @tparam[opt] table opts as for acquire, without `wait`
 -- @treturn redlock.Lock as acquire
 function Client:try(name, opts)
+    check_self(self, "try")
     local lock = new_lock(self, name, opts, 3)
     return lock:acquire { wait = 0 }
 end
@@ -81,6 +90,7 @@ end
 -- but the lock was lost before its end
 -- @raise what body raised
 function Client:with(name, opts, body)
+    check_self(self, "with")
     if body == nil and type(opts) == "function" then
         opts, body = nil, opts
     end
@@ -115,6 +125,7 @@ end
 -- @treturn[2] string message
 -- @treturn[2] string code: `closed`
 function Client:info(name)
+    check_self(self, "info")
     options.name(name, 3)
     if not core.inspect(self.handle, self.prefix .. name) then
         local code = core.is_closed(self.handle) and "closed" or "unavailable"
@@ -130,6 +141,7 @@ end
 --- Releases what is held and closes every connection. Later calls fail with code `closed`; closing
 -- again does nothing.
 function Client:close()
+    check_self(self, "close")
     core.close(self.handle)
 end
 

@@ -25,14 +25,15 @@ local redlock = {
 }
 
 --- Makes a client. It connects when it is first used.
--- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option
--- of the README's table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with
+-- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option of
+-- the README's table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with
 -- `rediss://` for TLS, `unix://[[user]:password@]/path[?db=database]`, or `host[:port]`.
+-- @tparam[opt] table opts options beside a URL, without `nodes`
 -- @treturn redlock.Client
 -- @raise what is wrong with the settings, at the caller's line; URLs and passwords are never quoted
-function redlock.new(settings)
+function redlock.new(settings, opts)
     -- No tail call: it would hide the caller's line.
-    local client = Client.new(options.client(settings, 3), 3)
+    local client = Client.new(options.client(settings, opts, 3), 3)
     return client
 end
 

@@ -15,6 +15,12 @@ local options = require "redlock.options"
 local Lock = core.lock_methods
 local metatable = core.lock_metatable
 
+local function check_self(lock, method)
+    if getmetatable(lock) ~= "redlock.Lock" then
+        error(("redlock: call it with a colon: lock:%s()"):format(method), 3)
+    end
+end
+
 local function fail(lock, code, terms)
     local companion = core.companion(lock)
     if code == "lost" then
@@ -32,6 +38,7 @@ end
 -- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`
 -- @treturn[2] table votes: for each node `{ node, vote, text, ttl, fence }`
 function Lock:acquire(opts)
+    check_self(self, "acquire")
     local companion = core.companion(self)
     local terms = options.terms(opts, companion.terms, 3)
     if core.held(self) then
@@ -48,12 +55,14 @@ end
 --- Whether the lease is certainly this owner's now. The clock is read at every call.
 -- @treturn boolean
 function Lock:held()
+    check_self(self, "held")
     return core.held(self)
 end
 
 --- How long the lease is certainly this owner's, in seconds; 0 when it is not held.
 -- @treturn number
 function Lock:remaining()
+    check_self(self, "remaining")
     return core.remaining(self)
 end
 
@@ -65,6 +74,7 @@ end
 -- @treturn[2] string code: `lost`, `unavailable` (the lease still runs; see `remaining`), `closed`
 -- @treturn[2] table votes
 function Lock:extend(ttl)
+    check_self(self, "extend")
     options.ttl(ttl, 3)
     local result = core.extend(self, ttl)
     if result == true then
@@ -81,6 +91,7 @@ end
 -- told, so that the rest is up to the lease; `closed`
 -- @treturn[2] table votes
 function Lock:release()
+    check_self(self, "release")
     if core.status(self) == "never held" then
         return fail(self, "lost")
     end

@@ -148,14 +148,26 @@ local function merge(given, defaults, rules)
     return merged
 end
 
+-- One table of what redlock.new() was given, in either form.
+local function gather(given, opts, level)
+    if type(given) ~= "string" and type(given) ~= "table" then
+        fail(level + 1, "new() takes a URL or a table of options, not %s", type(given))
+    elseif opts == nil then
+        return type(given) == "string" and { nodes = { given } } or given
+    elseif type(given) == "table" or type(opts) ~= "table" or opts.nodes ~= nil then
+        fail(level + 1, "new() takes one table of options, or a URL and a table without nodes")
+    end
+    local gathered = { nodes = { given } }
+    for name, value in pairs(opts) do
+        gathered[name] = value
+    end
+    return gathered
+end
+
 --- Checks what redlock.new() was given.
 -- @treturn table every client option, and `terms`
-function options.client(given, level)
-    if type(given) == "string" then
-        given = { nodes = { given } }
-    elseif type(given) ~= "table" then
-        fail(level, "new() takes a URL or a table of options, not %s", type(given))
-    end
+function options.client(given, opts, level)
+    given = gather(given, opts, level)
     check(given, client_rules, term_rules, level)
     if given.nodes == nil then
         fail(level, 'option "nodes" is missing')

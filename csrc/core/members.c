@@ -1,5 +1,5 @@
-/* A table of slots with two lists through it, by slot numbers, since the table may move: free slots,
- * and touched ones. */
+/* A table of slots with two lists through it, by slot numbers, since the table may move: free
+ * slots, and touched ones. */
 #include "core/members.h"
 
 #include <assert.h>

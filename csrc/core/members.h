@@ -1,6 +1,7 @@
-/* The locks that take part in a loop. Each has a slot; its tag (slot and generation) is what requests
- * carry, so that an answer to a lock that has gone finds nobody. Members that were "touched" are those
- * whose wishes are to be looked at; and each may have a moment at which its time comes. */
+/* The locks that take part in a loop. Each has a slot; its tag (slot and generation) is what
+ * requests carry, so that an answer to a lock that has gone finds nobody. Members that were
+ * "touched" are those whose wishes are to be looked at; and each may have a moment at which its
+ * time comes. */
 #ifndef RLK_MEMBERS_H
 #define RLK_MEMBERS_H
 

@@ -277,8 +277,8 @@ void rlk_node_written(struct rlk_node *node, size_t len)
 
 /* ---- replies ---- */
 
-/* A server that does not know AUTH quotes its arguments; what it says then, and whatever else holds the
- * password, goes no further. */
+/* A server that does not know AUTH quotes its arguments; what it says then, and whatever else
+ * holds the password, goes no further. */
 static bool may_be_told(const struct rlk_node *node, const char *text, size_t len)
 {
     const char *password = node->login.password;

@@ -16,8 +16,8 @@
 #define CALLS 4          /* the one that is running, and the last few */
 #define CLOSE_BATCH 1000 /* locks that are released together */
 
-/* The lock machine of a call. That of a release stays attached after its verdict while some nodes have
- * not answered: one that could not take the release just then is told again. */
+/* The lock machine of a call. That of a release stays attached after its verdict while some
+ * nodes have not answered: one that could not take the release just then is told again. */
 struct call {
     bool attached;
     struct rlk_lock lock;

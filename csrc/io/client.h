@@ -32,8 +32,8 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
 enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding,
                                    int64_t ttl_ms);
 
-/* RLK_RELEASED; RLK_LOST, also if the lease had run out before; RLK_UNAVAILABLE if no majority could be told: the rest is up to the
- * lease. */
+/* RLK_RELEASED; RLK_LOST, also if the lease had run out before; RLK_UNAVAILABLE if no majority
+ * could be told: the rest is up to the lease. */
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding);
 
 /* The program has no use for the holding any more: what is still held is released without

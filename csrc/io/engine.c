@@ -183,8 +183,8 @@ static void end_holdings(struct rlk_engine *engine)
     }
 }
 
-/* Under the mutex. From then on the owner may put them on a list again, so what was taken hangs together
- * by a link that is the thread's alone. */
+/* Under the mutex. From then on the owner may put them on a list again, so what was taken hangs
+ * together by a link that is the thread's alone. */
 static struct rlk_holding *take(struct rlk_holding **list, enum rlk_place place)
 {
     struct rlk_holding *taken = *list;

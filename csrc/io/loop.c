@@ -1,5 +1,5 @@
-/* Everything that happens to a lock comes through here: events of the peers and the time go into its
- * machine, and what it then wants is handed to the peers. */
+/* Everything that happens to a lock comes through here: events of the peers and the time go into
+ * its machine, and what it then wants is handed to the peers. */
 #include "io/loop.h"
 
 #include <assert.h>

@@ -18,6 +18,9 @@
 #define BACK_OFF_MAX_MS 250
 #define DIAL_AGAIN_MS 20 /* that others get to answer once a connection turned out dead */
 #define OUTBID_RETRIES 4 /* at once, before it counts as contention */
+#define ROUND_TOKEN UINT32_C(0x40000000) /* with RLK_ROUND_OWED: what it takes back */
+#define ROUND_LEAVE UINT32_C(0x20000000)
+#define ROUND_MAX UINT32_C(0x1fffffff)
 #define RENEWALS_PER_TTL 3
 #define RENEWAL_GRID 16 /* steps in a third of the ttl */
 #define REFRESHES_PER_FENCE_TTL 4
@@ -124,7 +127,7 @@ static void start_round(struct rlk_lock *lock, enum rlk_request_kind kind, rlk_n
                         int64_t now_ms)
 {
     lock->kind = kind;
-    lock->round = (lock->round + 1) & ~RLK_ROUND_OWED;
+    lock->round = (lock->round + 1) & ROUND_MAX;
     lock->t0_ms = now_ms;
     lock->round_until_ms = now_ms + lock->quorum->timeout_ms;
     lock->unsent = nodes;
@@ -323,10 +326,9 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
     rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
     owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
-    lock->careful |= lock->owed & disconnected;
     end_round(lock);
-    bool bid_again =
-        outbid && has_majority(lock, outbid | lock->granted) && lock->tries < OUTBID_RETRIES;
+    bool bid_again = outbid && can_still_have_majority(lock, outbid | lock->granted) &&
+                     lock->tries < OUTBID_RETRIES;
     bool dial_again = disconnected && lock->tries == 0 && now_ms < lock->give_up_at_ms;
     if (bid_again || dial_again) {
         lock->tries++;
@@ -575,18 +577,17 @@ static bool is_undelivered(enum rlk_reason reason)
 }
 
 /* What was not delivered is asked once more, as long as the token may live. */
-static void vote_on_owed(struct rlk_lock *lock, int node, enum rlk_reason reason, int64_t now_ms)
+static void vote_on_owed(struct rlk_lock *lock, int node, uint32_t round, enum rlk_reason reason,
+                         int64_t now_ms)
 {
     rlk_nodes bit = rlk_node_bit(node);
-    if (is_undelivered(reason) && now_ms < lock->owed_until_ms) {
-        lock->owed |= lock->owed_sent & bit;
-        lock->leaving |= lock->leaving_sent & bit;
-        lock->careful |= lock->owed & bit;
-    } else {
-        lock->careful &= ~bit;
+    bool again = is_undelivered(reason) && now_ms < lock->owed_until_ms;
+    if (round & ROUND_TOKEN) {
+        lock->owed_sent &= ~bit;
+        lock->owed |= again ? bit : 0;
     }
-    lock->owed_sent &= ~bit;
-    lock->leaving_sent &= ~bit;
+    if (round & ROUND_LEAVE)
+        lock->leaving |= again ? bit : 0;
 }
 
 void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
@@ -595,7 +596,7 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     assert(node >= 0 && node < lock->quorum->nodes);
     note_fence(lock, vote->fence);
     if (round & RLK_ROUND_OWED) {
-        vote_on_owed(lock, node, vote->reason, now_ms);
+        vote_on_owed(lock, node, round, vote->reason, now_ms);
         return;
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
@@ -666,7 +667,7 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 {
     if (now_ms >= lock->owed_until_ms)
-        lock->owed = lock->owed_sent = lock->careful = 0; /* died with its ttl */
+        lock->owed = lock->owed_sent = 0; /* died with its ttl */
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -694,7 +695,7 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 
 rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
 {
-    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->careful : 0;
+    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->owed_sent : 0;
     return (lock->unsent & ~blocked) | lock->owed | lock->leaving;
 }
 
@@ -708,17 +709,18 @@ static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *
     rlk_nodes bit = rlk_node_bit(node);
     request->kind = RLK_RELEASE;
     request->token = "";
+    request->round = lock->round | RLK_ROUND_OWED;
     if (lock->owed & bit) {
         request->token = lock->tallies[node].owed_token;
         lock->owed &= ~bit;
         lock->owed_sent |= bit;
+        request->round |= ROUND_TOKEN;
     }
     if (lock->leaving & bit) {
         name_waiter(lock, request);
         lock->leaving &= ~bit;
-        lock->leaving_sent |= bit;
+        request->round |= ROUND_LEAVE;
     }
-    request->round = lock->round | RLK_ROUND_OWED;
     request->once = true;
 }
 

@@ -19,7 +19,7 @@
 #include "core/request.h"
 #include "core/vote.h"
 
-/* Set in the round of a release that takes back an attempt of the past. */
+/* Set in the round of a release that takes back an attempt of the past, or leaves a queue. */
 #define RLK_ROUND_OWED UINT32_C(0x80000000)
 
 enum rlk_state {
@@ -117,11 +117,10 @@ struct rlk_lock {
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
-    rlk_nodes joined;                  /* nodes on whose queue it may stand */
-    rlk_nodes leaving;                 /* nodes to be told that it left */
-    rlk_nodes owed;                    /* nodes on which an earlier attempt is to be released */
-    rlk_nodes leaving_sent, owed_sent; /* the same, under way */
-    rlk_nodes careful; /* their connection broke: no acquire before what is owed was answered */
+    rlk_nodes joined;    /* nodes on whose queue it may stand */
+    rlk_nodes leaving;   /* nodes to be told that it left */
+    rlk_nodes owed;      /* nodes on which an earlier attempt is to be released */
+    rlk_nodes owed_sent; /* the same, under way: nothing is acquired there before it is answered */
     int64_t owed_until_ms;
 };
 

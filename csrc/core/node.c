@@ -282,7 +282,8 @@ void rlk_node_written(struct rlk_node *node, size_t len)
 static bool may_be_told(const struct rlk_node *node, const char *text, size_t len)
 {
     const char *password = node->login.password;
-    bool answers_auth = node->phase == LOGGING_IN && node->steps[node->step] == STEP_AUTH;
+    bool answers_auth = node->phase == LOGGING_IN && node->steps[node->step] == STEP_AUTH &&
+                        rlk_reason_of_error(text, len) == RLK_UNKNOWN_ERROR;
     return !password || (!answers_auth && !memmem(text, len, password, strlen(password)));
 }
 

@@ -373,6 +373,8 @@ void rlk_client_close(struct rlk_client *client)
     holding = client->holdings;
     while (holding && client->loop)
         holding = release_some(client, holding);
+    if (client->loop)
+        rlk_loop_drain(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
     rlk_loop_free(client->loop);
     client->loop = NULL;
 }

@@ -250,8 +250,10 @@ static void *run(void *argument)
         int64_t until_ms = rlk_loop_prepare(engine->loop);
         end_chores(engine);
         end_holdings(engine);
-        if (may_stop(engine, &stop_at_ms))
+        if (may_stop(engine, &stop_at_ms)) {
+            rlk_loop_drain(engine->loop, stop_at_ms);
             return NULL;
+        }
         if (stop_at_ms < until_ms)
             until_ms = stop_at_ms;
         if (!fall_asleep(engine, &until_ms))

@@ -611,3 +611,20 @@ void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
     rlk_loop_poll(loop, earliest(next_ms, until_ms), -1);
     rlk_loop_settle(loop);
 }
+
+static bool has_unanswered(const struct rlk_loop *loop, int64_t now_ms)
+{
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        const struct rlk_peer *peer = &loop->commands[node];
+        if (peer->phase == RLK_PEER_READY && rlk_node_in_flight(peer->node) > 0 &&
+            !rlk_peer_is_stalled(peer, now_ms))
+            return true;
+    }
+    return false;
+}
+
+void rlk_loop_drain(struct rlk_loop *loop, int64_t until_ms)
+{
+    while (rlk_clock_ms() < until_ms && has_unanswered(loop, rlk_clock_ms()))
+        rlk_loop_turn(loop, until_ms);
+}

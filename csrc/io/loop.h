@@ -67,6 +67,11 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
  * still being made, or it may not have the script. */
 bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock);
 
+/* Turns until what was sent has been answered by every node that is connected and not stalled,
+ * or until then. Before the connections are closed: bytes that are unread when a socket is
+ * closed make the kernel reset it, and the server throws away what it has not read. */
+void rlk_loop_drain(struct rlk_loop *loop, int64_t until_ms);
+
 /* Called with every lock that a vote, a wake-up or the time moved. */
 typedef void rlk_on_moved(void *context, struct rlk_lock *lock);
 void rlk_loop_watch(struct rlk_loop *loop, rlk_on_moved *on_moved, void *context);

@@ -110,7 +110,7 @@ describe("the README", function()
 
         it("with their defaults", function()
             local options = require "redlock.options"
-            local settings = options.client({ nodes = { "a" } }, 1)
+            local settings = options.client({ nodes = { "a" } }, nil, 1)
             local seen = 0
             for name, cells in pairs(table_of_options) do
                 local default = settings.terms[name]
@@ -230,46 +230,5 @@ describe("the README's rule for an ACL", function()
         local narrowed, count = rule:gsub("~%*", patterns)
         assert.equal(1, count)
         use(narrowed, "lock:")
-    end)
-end)
-
-describe("the key of a lock", function()
-    local server, client
-
-    before_each(function()
-        server = servers.start_one()
-        client = redlock.new { nodes = { server.url }, wait = 0 }
-    end)
-
-    after_each(function()
-        client:close()
-        servers.stop_all()
-    end)
-
-    -- What redsync, node-redlock and redis-py send: SET if absent, and a comparing script.
-    local RELEASE = [[
-        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end]]
-
-    it("excludes libraries that set a plain key if it is absent", function()
-        local lock = assert(client:acquire "job")
-        assert.equal("", server:cli("SET", "job", "theirs", "NX", "PX", 10000))
-        assert.equal("", server:cli("EVAL", RELEASE, 1, "job", "theirs"))
-        assert.is_true(lock:release())
-        assert.equal("OK", server:cli("SET", "job", "theirs", "NX", "PX", 10000))
-    end)
-
-    it("is excluded by them, and had when they have released it", function()
-        server:cli("SET", "job", "theirs", "NX", "PX", 10000)
-        assert.equal("locked", (select(3, client:acquire "job")))
-        assert.equal("1", server:cli("EVAL", RELEASE, 1, "job", "theirs"))
-        assert.is_true(assert(client:acquire "job"):release())
-    end)
-
-    it("is left alone where it is a hash, as another kind of lock", function()
-        server:cli("HSET", "job", "owner", 1)
-        local _, message, code = client:acquire "job"
-        assert.equal("locked", code)
-        assert.matches("held by another kind of lock", message)
-        assert.equal("hash", server:cli("TYPE", "job"))
     end)
 end)

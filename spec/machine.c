@@ -562,6 +562,10 @@ static bool lock_property(lua_State *L, const char *name)
         rlk_pushwhole(L, lock->lease.fence);
     else if (!strcmp(name, "nodes"))
         push_nodes(L, lock->lease.nodes);
+    else if (!strcmp(name, "unsent"))
+        push_nodes(L, lock->unsent);
+    else if (!strcmp(name, "round"))
+        rlk_pushwhole(L, lock->round);
     else if (!strcmp(name, "deadline_ms"))
         rlk_pushwhole(L, lock->deadline_ms);
     else

@@ -435,11 +435,23 @@ describe("the queue", function()
     end)
 
     it("is left in the end, though the first try was not delivered", function()
-        for _, reason in ipairs { "disconnected", "noscript", "loading", "busy" } do
+        for _, reason in ipairs { "disconnected", "noscript" } do
             local d = waiter { nodes = 1 }
             d:put "cancel"
             assert.same({ 1 }, left_behind(d))
             d:answer(1, reason)
+            assert.same({ 1 }, left_behind(d), reason)
+        end
+    end)
+
+    it("is left after a pause, where the node was busy", function()
+        for _, reason in ipairs { "loading", "busy" } do
+            local d = waiter { nodes = 1 }
+            d:put "cancel"
+            assert.same({ 1 }, left_behind(d))
+            d:answer(1, reason)
+            assert.same(NONE, d.lock:wants(), reason)
+            assert.is_true(d:jump() <= 1000)
             assert.same({ 1 }, left_behind(d), reason)
         end
     end)

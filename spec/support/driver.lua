@@ -83,14 +83,22 @@ function Driver:answer(node, vote)
     return request
 end
 
---- Answers the present round of each node, in turn; what was owed before it is granted.
--- @tparam {string|table,...} votes
-function Driver:answer_each(votes)
+--- Grants what was owed, on every node where it flies first.
+function Driver:settle_debts()
     self:pull()
-    for node, vote in ipairs(votes) do
+    for node = 1, self.nodes do
         while self.flying[node][1] and self.flying[node][1].owed do
             self:answer(node, "granted")
         end
+    end
+end
+
+--- Answers the present round of each node, in turn; what was owed before it is granted.
+-- @tparam {string|table,...} votes
+function Driver:answer_each(votes)
+    self:settle_debts()
+    self:pull()
+    for node, vote in ipairs(votes) do
         self:answer(node, vote)
     end
     return self

@@ -1,0 +1,387 @@
+--- A small world in which clients compete for one lock: nodes, links and clocks that go wrong at
+-- random, the same way for the same seed. The clients are the core's; the rest is a model.
+--
+-- A link carries requests to a node and replies back, in order. When it breaks, some of what was
+-- under way was run and the rest never will be; nobody is told which. Clocks run apart by less than
+-- the clients allow for.
+
+local machine = require "machine"
+
+local world = {}
+
+local World = {}
+World.__index = World
+
+local DRIFT = 0.01
+local FENCE_TTL_S = 1e6
+
+-- ---- chance ----
+
+function World:chance(bound)
+    return self.random:jitter(bound)
+end
+
+function World:between(low, high)
+    return low + self:chance(high - low + 1)
+end
+
+function World:pick(list)
+    return list[1 + self:chance(#list)]
+end
+
+-- ---- nodes: what the scripts do, without queues ----
+
+local answers = {}
+
+local function holder_of(node, now)
+    if node.token and now * node.rate >= node.expires then
+        node.token = nil
+    end
+    return node.token
+end
+
+function answers.acquire(node, request, now)
+    local holder = holder_of(node, now)
+    if holder == request.token then
+        return "granted"
+    end
+    if holder then
+        local left = math.ceil(node.expires - now * node.rate)
+        return { reason = "held", ttl_ms = left, fence = node.fence }
+    end
+    if request.fence <= node.fence then
+        return { reason = "outbid", fence = node.fence }
+    end
+    node.token, node.fence = request.token, request.fence
+    node.expires = now * node.rate + request.ttl_ms
+    return "granted"
+end
+
+function answers.extend(node, request, now)
+    local holder = holder_of(node, now)
+    if holder ~= request.token then
+        return holder and "anothers" or "absent"
+    end
+    node.expires = math.max(node.expires, now * node.rate + request.ttl_ms)
+    node.fence = math.max(node.fence, request.fence)
+    return "granted"
+end
+
+function answers.release(node, request, now)
+    local holder = holder_of(node, now)
+    if holder and holder == request.token then
+        node.token = nil
+        return "granted"
+    end
+    return holder and "anothers" or "absent"
+end
+
+-- What a node may answer instead, without doing anything.
+local refusals = {
+    acquire = { "noscript", "busy", "loading", "oom", "readonly" },
+    extend = { "noscript", "busy", "loading", "readonly" },
+    release = { "noscript", "busy", "loading" },
+}
+
+function World:run(node, request)
+    if self.faults and self:chance(60) == 0 then
+        return self:pick(refusals[request.kind])
+    end
+    return answers[request.kind](node, request, self.now)
+end
+
+-- ---- clients ----
+
+-- What a driver does before every input.
+function World:put(client, command, ...)
+    if client.quorum.token == "" then
+        self.tokens = self.tokens + 1
+        client.quorum:set { token = ("token%d"):format(self.tokens) }
+    end
+    client.quorum:set { wall_us = math.max(1, 1e9 + self.now * 1000 + client.skew_us) }
+    local arguments = { ... }
+    arguments[#arguments + 1] = self.now
+    client.lock[command](client.lock, (table.unpack or unpack)(arguments)) -- luacheck: ignore 113
+    self:check(client)
+end
+
+-- One owner at a time, and each with a higher fence than all before.
+function World:check(client)
+    local lock = client.lock
+    if lock.state == "owned" and client.owned ~= lock.token then
+        client.owned = lock.token
+        self.grants = self.grants + 1
+        assert(lock.fence > self.highest_fence, "the fence did not rise")
+        self.highest_fence = lock.fence
+    end
+    local owners = 0
+    for _, each in ipairs(self.clients) do
+        owners = owners + (each.lock:remaining(self.now) > 0 and 1 or 0)
+    end
+    assert(owners <= 1, "two owners at once")
+end
+
+function World:pull(client, index)
+    local link = client.links[index]
+    if link.state == "down" then
+        for _, unsent in ipairs(client.lock.unsent) do
+            if unsent == index then
+                self:put(client, "vote", index, client.lock.round, "unreachable")
+            end
+        end
+    end
+    if link.state ~= "up" then
+        return
+    end
+    local request = client.lock:next_request(index)
+    while request do
+        link[#link + 1] = request
+        request = client.lock:next_request(index)
+    end
+end
+
+-- The node runs the oldest request that has not been run.
+function World:deliver(client, index)
+    for _, request in ipairs(client.links[index]) do
+        if not request.answer then
+            request.answer = self:run(self.nodes[index], request)
+            return true
+        end
+    end
+    return false
+end
+
+function World:deliver_all(client, index)
+    repeat
+        local delivered = self:deliver(client, index)
+    until not delivered
+end
+
+-- The client reads the oldest reply.
+function World:reply(client, index)
+    local link = client.links[index]
+    if not (link[1] and link[1].answer) then
+        return false
+    end
+    local request = table.remove(link, 1)
+    self:put(client, "vote", index, request.round, request.answer)
+    return true
+end
+
+function World:break_link(client, index)
+    local link = client.links[index]
+    for _ = 1, self:chance(#link + 1) do
+        self:deliver(client, index)
+    end
+    client.links[index] = { state = self:pick { "down", "dialing" } }
+    for _, request in ipairs(link) do
+        self:put(client, "vote", index, request.round, "disconnected")
+    end
+end
+
+function World:is_busy(client)
+    for index = 1, #self.nodes do
+        if #client.links[index] > 0 then
+            return true
+        end
+    end
+    return false
+end
+
+function World:decide(client)
+    local lock = client.lock
+    if lock.outcome == "lost" and lock.state == "idle" and not client.gave_back then
+        client.gave_back = true -- what is lost may still stand somewhere
+        self:put(client, "release")
+    elseif lock.state == "idle" then
+        if not lock:is_done() or self:is_busy(client) then
+            return -- a new call begins with a new machine; here, when nothing is left of the old one
+        end
+        client.gave_back = false
+        self:put(client, "acquire", {
+            ttl_ms = self:between(30, self:pick { 300, 3000 }),
+            wait_ms = self:pick { 0, 300, 2000, math.huge },
+            renew = self:chance(2) == 0, max_hold_ms = self:pick { 500, math.huge },
+            fence_ttl_s = FENCE_TTL_S,
+        })
+    elseif lock.state == "owned" then
+        if self:chance(3) == 0 then
+            self:put(client, "extend", self:between(1, 3000))
+        else
+            self:put(client, "release")
+        end
+    elseif self:chance(4) == 0 then
+        self:put(client, "cancel")
+    end
+end
+
+-- ---- the course of events ----
+
+function World:tell_time(client)
+    local calls = 0
+    while client.lock:next_time() <= self.now do
+        calls = calls + 1
+        assert(calls < 5, "wants to be called at once, again and again")
+        self:put(client, "time")
+        for index = 1, #self.nodes do
+            self:pull(client, index)
+        end
+    end
+end
+
+-- No time passes before what is wanted was sent; that would be the driver's fault. Unless nodes
+-- may hang, they run what they were sent before much time passes.
+function World:pass(ms)
+    for _, client in ipairs(self.clients) do
+        for index = 1, #self.nodes do
+            self:pull(client, index)
+            if ms > 3 and not self.hangs then
+                self:deliver_all(client, index)
+            end
+        end
+    end
+    self.now = self.now + ms
+    for _, client in ipairs(self.clients) do
+        if self:chance(4) > 0 then -- some are late
+            self:tell_time(client)
+        end
+    end
+end
+
+-- What may happen, and how often.
+local happenings = {
+    { 20, function(self, client, index) self:pull(client, index) end },
+    { 20, function(self, client, index) self:deliver(client, index) end },
+    { 20, function(self, client, index) self:reply(client, index) end },
+    { 10, function(self) self:pass(self:between(1, 3)) end },
+    { 1, function(self) self:pass(self:between(1, self:pick { 30, 1000 })) end },
+    { 5, function(self, client) self:decide(client) end },
+    { 1, function(self, client, index) self:break_link(client, index) end },
+    { 3, function(_, client, index) client.links[index].state = "up" end },
+    { 1, function(self, client, index) self:put(client, "wake", index, 0) end },
+}
+
+local weight = 0
+for _, happening in ipairs(happenings) do
+    weight = weight + happening[1]
+end
+
+--- One thing happens.
+function World:step()
+    local client, index = self:pick(self.clients), self:between(1, #self.nodes)
+    local left = self:chance(weight)
+    for _, happening in ipairs(happenings) do
+        left = left - happening[1]
+        if left < 0 then
+            return happening[2](self, client, index)
+        end
+    end
+end
+
+local function for_each_link(self, act)
+    local acted = false
+    for _, client in ipairs(self.clients) do
+        for index = 1, #self.nodes do
+            acted = act(client, index) or acted
+        end
+    end
+    return acted
+end
+
+-- Everything that is on its way arrives; no time passes.
+function World:arrive()
+    repeat
+        local busy = for_each_link(self, function(client, index)
+            self:pull(client, index)
+            return self:deliver(client, index) or self:reply(client, index)
+        end)
+    until not busy
+end
+
+-- The next moment at which somebody who is not done has something to do.
+function World:next_moment()
+    local next_ms = math.huge
+    for _, client in ipairs(self.clients) do
+        if client.lock.state ~= "owned" and not client.lock:is_done() then
+            next_ms = math.min(next_ms, client.lock:next_time())
+        end
+    end
+    return next_ms
+end
+
+-- Everything arrives, and what is to be sent again after a pause does, too.
+function World:settle()
+    self:arrive()
+    local next_ms = self:next_moment()
+    while next_ms <= self.now + 1000 do
+        self.now = math.max(self.now, next_ms)
+        for _, client in ipairs(self.clients) do
+            self:tell_time(client)
+        end
+        self:arrive()
+        next_ms = self:next_moment()
+    end
+end
+
+--- Nothing goes wrong any more; all give back what they hold, and all of it arrives.
+function World:heal()
+    self.faults = false
+    for_each_link(self, function(client, index) client.links[index].state = "up" end)
+    for _, client in ipairs(self.clients) do
+        self:put(client, "cancel")
+    end
+    self:settle()
+    for _, client in ipairs(self.clients) do
+        local lost = client.lock.state == "idle" and client.lock.outcome == "lost"
+        if client.lock.state == "owned" or lost then
+            self:put(client, "release")
+        end
+    end
+    self:settle()
+end
+
+--- The nodes on which a token still stands.
+function World:orphans()
+    local found = {}
+    for index, node in ipairs(self.nodes) do
+        found[#found + 1] = holder_of(node, self.now) and index
+    end
+    return found
+end
+
+--- A client takes the lock at once, with a single try.
+-- @treturn string the outcome
+function World:try(client)
+    self:put(client, "acquire", { ttl_ms = 1000, fence_ttl_s = FENCE_TTL_S })
+    self:settle()
+    return client.lock.outcome
+end
+
+--- @tparam number seed from 1
+-- @tparam boolean hangs whether nodes may hang for longer than leases last
+-- @treturn World with `nodes`, `clients`, and `grants` so far
+function world.new(seed, hangs)
+    local random = machine.quorum { random = seed * 2654435761 }
+    local self = setmetatable({
+        random = random, hangs = hangs, faults = true, now = 1000, tokens = 0, grants = 0,
+        highest_fence = 0, nodes = {}, clients = {},
+    }, World)
+    for index = 1, self:between(1, 5) do
+        local slow = (self:chance(101) - 50) / 50 * (DRIFT / 2 - 0.001)
+        self.nodes[index] = { fence = 0, rate = 1 + slow }
+    end
+    for index = 1, self:between(2, 3) do
+        local client = { links = {}, skew_us = self:pick { 0, -3600e6, 3600e6, -5000 } }
+        client.quorum = machine.quorum {
+            nodes = #self.nodes, drift_factor = DRIFT, timeout_ms = 300, random = seed * 31 + index,
+        }
+        client.lock = client.quorum:lock("name", { id = index })
+        for node = 1, #self.nodes do
+            client.links[node] = { state = "up" }
+        end
+        self.clients[index] = client
+    end
+    return self
+end
+
+return world

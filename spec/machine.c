@@ -32,11 +32,11 @@ static const char *const losses[] = {"not_lost", "expired", "taken", "gone"};
 static const char *const transports[] = {"tcp", "tls", "unix"};
 static const char *const events[] = {"ready", "vote", "wake", "broken"};
 static const char *const reasons[RLK_REASONS + 1] = {
-    "no_answer", "granted",     "held",         "outbid",     "absent",        "anothers",
-    "timed_out", "unreachable", "disconnected", "stalled",    "guarded",       "malformed",
-    "no_memory", "loading",     "readonly",     "masterdown", "busy",          "oom",
-    "misconf",   "noreplicas",  "clusterdown",  "moved",      "ask",           "noauth",
-    "noperm",    "wrongpass",   "wrongtype",    "noscript",   "unknown_error", NULL,
+    "no_answer",     "granted",      "held",    "outbid",  "absent",    "anothers",   "timed_out",
+    "unreachable",   "disconnected", "stalled", "guarded", "malformed", "no_memory",  "loading",
+    "readonly",      "masterdown",   "busy",    "oom",     "misconf",   "noreplicas", "clusterdown",
+    "moved",         "ask",          "noauth",  "noperm",  "wrongpass", "wrongtype",  "noscript",
+    "unknown_error", "bad_fence",    NULL,
 };
 
 /* ---- values ---- */

@@ -125,7 +125,7 @@ static const char *read_host_and_port(struct rlk_endpoint *endpoint, struct piec
     }
     if (host.len == 0)
         return "the host is missing";
-    if (!unescape(host, endpoint->host, sizeof endpoint->host) || strchr(endpoint->host, ' '))
+    if (!unescape(host, endpoint->host, sizeof endpoint->host) || strpbrk(endpoint->host, " ?#"))
         return "the host is too long or malformed";
     const char *error = read_port(endpoint, text);
     snprintf(endpoint->name, sizeof endpoint->name, bracketed ? "[%s]:%d" : "%s:%d", endpoint->host,

@@ -16,8 +16,9 @@
 #define WAKE_GATHER_MS 3    /* from the first node's wake-up to the attempt, if no majority comes */
 #define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
-#define DIAL_AGAIN_MS 20 /* that others get to answer once a connection turned out dead */
-#define OUTBID_RETRIES 4 /* at once, before it counts as contention */
+#define BUSY_PAUSE_MS 200 /* and as much jitter, until a busy node is told again */
+#define DIAL_AGAIN_MS 20  /* that others get to answer once a connection turned out dead */
+#define OUTBID_RETRIES 4  /* at once, before it counts as contention */
 #define ROUND_TOKEN UINT32_C(0x40000000) /* with RLK_ROUND_OWED: what it takes back */
 #define ROUND_LEAVE UINT32_C(0x20000000)
 #define ROUND_MAX UINT32_C(0x1fffffff)
@@ -169,7 +170,8 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
 
 void rlk_lock_retire(struct rlk_lock *lock)
 {
-    lock->joined = lock->leaving = 0; /* queues know the waiter by its own loop's inbox */
+    lock->joined = lock->leaving = lock->leaving_later =
+        0; /* queues know the waiter by its own loop's inbox */
     if (lock->state == RLK_RELEASING)
         return;
     end_round(lock);
@@ -581,13 +583,16 @@ static void vote_on_owed(struct rlk_lock *lock, int node, uint32_t round, enum r
                          int64_t now_ms)
 {
     rlk_nodes bit = rlk_node_bit(node);
-    bool again = is_undelivered(reason) && now_ms < lock->owed_until_ms;
+    rlk_nodes again = is_undelivered(reason) && now_ms < lock->owed_until_ms ? bit : 0;
+    bool at_once = reason == RLK_DISCONNECTED || reason == RLK_NOSCRIPT;
+    if (again && !at_once)
+        lock->again_at_ms = now_ms + BUSY_PAUSE_MS + rlk_jitter(lock->quorum, BUSY_PAUSE_MS);
     if (round & ROUND_TOKEN) {
         lock->owed_sent &= ~bit;
-        lock->owed |= again ? bit : 0;
+        *(at_once ? &lock->owed : &lock->owed_later) |= again;
     }
     if (round & ROUND_LEAVE)
-        lock->leaving |= again ? bit : 0;
+        *(at_once ? &lock->leaving : &lock->leaving_later) |= again;
 }
 
 void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
@@ -664,10 +669,20 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
-void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
+static void time_of_owed(struct rlk_lock *lock, int64_t now_ms)
 {
     if (now_ms >= lock->owed_until_ms)
-        lock->owed = lock->owed_sent = 0; /* died with its ttl */
+        lock->owed = lock->owed_sent = lock->owed_later = 0; /* died with its ttl */
+    if (now_ms < lock->again_at_ms)
+        return;
+    lock->owed |= lock->owed_later;
+    lock->leaving |= lock->leaving_later;
+    lock->owed_later = lock->leaving_later = 0;
+}
+
+void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
+{
+    time_of_owed(lock, now_ms);
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -695,13 +710,21 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 
 rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
 {
-    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->owed_sent : 0;
+    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->owed_sent | lock->owed_later : 0;
     return (lock->unsent & ~blocked) | lock->owed | lock->leaving;
 }
 
 static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request)
 {
     snprintf(request->waiter, sizeof request->waiter, "%s/%" PRIu64, lock->quorum->inbox, lock->id);
+}
+
+/* It goes on waiting for this node among others. */
+static bool steps_back(const struct rlk_lock *lock, rlk_nodes bit)
+{
+    bool waits = lock->state == RLK_ACQUIRING || lock->state == RLK_WAITING;
+    return waits && lock->lease.terms.wait_ms > 0 &&
+           (lock->quorum->inbox_ready & bit & ~lock->leaving);
 }
 
 static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *request)
@@ -715,6 +738,12 @@ static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *
         lock->owed &= ~bit;
         lock->owed_sent |= bit;
         request->round |= ROUND_TOKEN;
+        request->steps_back = steps_back(lock, bit);
+    }
+    if (request->steps_back) {
+        name_waiter(lock, request);
+        request->arrival_us = lock->arrival_us;
+        lock->joined |= bit;
     }
     if (lock->leaving & bit) {
         name_waiter(lock, request);
@@ -769,29 +798,41 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t rlk_lock_next_time(const struct rlk_lock *lock)
+static int64_t next_time_of_owed(const struct rlk_lock *lock)
 {
-    int64_t owed_until_ms = lock->owed | lock->owed_sent ? lock->owed_until_ms : RLK_NEVER;
+    int64_t next_ms =
+        lock->owed | lock->owed_sent | lock->owed_later ? lock->owed_until_ms : RLK_NEVER;
+    if (lock->owed_later | lock->leaving_later)
+        next_ms = earlier(next_ms, lock->again_at_ms);
+    return next_ms;
+}
+
+static int64_t next_time_of_state(const struct rlk_lock *lock)
+{
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
     case RLK_INSPECTING:
-        return earlier(lock->round_until_ms, owed_until_ms);
+        return lock->round_until_ms;
     case RLK_WAITING:
-        return earlier(earlier(lock->poll_at_ms, lock->wait_until_ms), owed_until_ms);
+        return earlier(lock->poll_at_ms, lock->wait_until_ms);
     case RLK_OWNED:
-        if (lock->asking)
-            return earlier(lock->round_until_ms, lock->deadline_ms);
-        return earlier(lock->renew_at_ms, lock->deadline_ms);
+        return earlier(lock->asking ? lock->round_until_ms : lock->renew_at_ms, lock->deadline_ms);
     case RLK_IDLE:
         break;
     }
-    return owed_until_ms;
+    return RLK_NEVER;
+}
+
+int64_t rlk_lock_next_time(const struct rlk_lock *lock)
+{
+    return earlier(next_time_of_state(lock), next_time_of_owed(lock));
 }
 
 bool rlk_lock_is_done(const struct rlk_lock *lock)
 {
-    return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !lock->owed_sent;
+    rlk_nodes unfinished = lock->owed_sent | lock->owed_later | lock->leaving_later;
+    return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !unfinished;
 }
 
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)

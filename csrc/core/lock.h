@@ -121,6 +121,8 @@ struct rlk_lock {
     rlk_nodes leaving;   /* nodes to be told that it left */
     rlk_nodes owed;      /* nodes on which an earlier attempt is to be released */
     rlk_nodes owed_sent; /* the same, under way: nothing is acquired there before it is answered */
+    rlk_nodes owed_later, leaving_later; /* the node was busy: once again at again_at_ms */
+    int64_t again_at_ms;
     int64_t owed_until_ms;
 };
 

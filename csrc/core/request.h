@@ -43,6 +43,7 @@ struct rlk_request {
     char waiter
         [RLK_WAITER_SIZE]; /* "" for none: who joins (acquire) or leaves (release) the queue */
     int64_t arrival_us;    /* wall clock: the waiter's rank */
+    bool steps_back;       /* a release: into the queue, instead of leaving it */
     bool fair;
     bool batchable; /* may travel in an RLK_EXTEND_MANY */
     bool once; /* nobody will be there to repeat it: a script that may be unknown goes as text */

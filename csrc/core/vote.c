@@ -50,6 +50,7 @@ static const char *const texts[RLK_REASONS] = {
     [RLK_STALLED] = "not answering",
     [RLK_GUARDED] = "restarted less than a lease ago",
     [RLK_MALFORMED] = "malformed reply",
+    [RLK_BAD_FENCE] = "the key of its fence holds no fence",
     [RLK_NO_MEMORY] = "out of memory here",
     [RLK_LOADING] = "loading its data",
     [RLK_READONLY] = "a read-only replica",
@@ -96,6 +97,7 @@ bool rlk_reason_is_harmless(enum rlk_reason reason)
     case RLK_OUTBID:
     case RLK_WRONGTYPE:
     case RLK_GUARDED:
+    case RLK_BAD_FENCE:
     case RLK_NOSCRIPT:
         return true;
     default:

@@ -43,6 +43,8 @@ enum rlk_reason {
     RLK_NOSCRIPT, /* the script was not run: the request is to be sent again, with its text */
     RLK_UNKNOWN_ERROR,
 
+    RLK_BAD_FENCE, /* refused; and the key of the fence holds something else */
+
     RLK_REASONS
 };
 

@@ -132,11 +132,13 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
 static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     struct arguments arguments = {0};
-    char side[SIDE_KEY_SIZE];
+    char side[SIDE_KEY_SIZE], arrival[NUMBER_SIZE];
     add_script(&arguments, request, by_text, ":queue", side);
     add_text(&arguments, request->token);
     if (request->waiter[0])
         add_text(&arguments, request->waiter);
+    if (request->steps_back)
+        add_text(&arguments, decimal(arrival, request->arrival_us));
     return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
 }
 
@@ -239,10 +241,19 @@ static bool is_integer(const redisReply *reply)
     return reply->type == REDIS_REPLY_INTEGER;
 }
 
-static bool read_fence(const redisReply *reply, int64_t *fence)
+static bool is_text(const redisReply *reply)
 {
-    return reply->type == REDIS_REPLY_STRING &&
-           rlk_wire_number(reply->str, (size_t)reply->len, fence);
+    return reply->type == REDIS_REPLY_STRING;
+}
+
+/* The vote that comes with a fence, or without if the key of the fence holds something else:
+ * that is this lock's trouble alone. */
+static struct rlk_vote vote_with_fence(enum rlk_reason reason, const redisReply *fence)
+{
+    struct rlk_vote vote = {.reason = reason};
+    if (!rlk_wire_number(fence->str, (size_t)fence->len, &vote.fence))
+        return (struct rlk_vote){.reason = RLK_BAD_FENCE};
+    return vote;
 }
 
 static struct rlk_vote vote_of_status(const redisReply *reply)
@@ -262,12 +273,11 @@ static struct rlk_vote vote_of_acquire(const redisReply *reply)
         return vote;
     redisReply **element = reply->element;
     long long status = element[0]->integer;
-    if (status == 0 && reply->elements == 3 && is_integer(element[1]) &&
-        read_fence(element[2], &vote.fence)) {
-        vote.reason = RLK_HELD;
+    if (status == 0 && reply->elements == 3 && is_integer(element[1]) && is_text(element[2])) {
+        vote = vote_with_fence(RLK_HELD, element[2]);
         vote.ttl_ms = element[1]->integer;
-    } else if (status == -1 && reply->elements == 2 && read_fence(element[1], &vote.fence)) {
-        vote.reason = RLK_OUTBID;
+    } else if (status == -1 && reply->elements == 2 && is_text(element[1])) {
+        vote = vote_with_fence(RLK_OUTBID, element[1]);
     }
     return vote;
 }
@@ -278,15 +288,15 @@ static struct rlk_vote vote_of_inspect(const redisReply *reply)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4)
         return vote;
     redisReply **element = reply->element;
-    if (!is_integer(element[1]) || !read_fence(element[2], &vote.fence) || !is_integer(element[3]))
+    if (!is_integer(element[1]) || !is_text(element[2]) || !is_integer(element[3]))
         return vote;
+    vote = vote_with_fence(RLK_GRANTED, element[2]);
     vote.ttl_ms = element[1]->integer;
     vote.waiters = element[3]->integer;
-    if (element[0]->type == REDIS_REPLY_STRING) {
+    if (vote.reason == RLK_GRANTED && is_text(element[0])) {
         vote.text = element[0]->str;
         vote.text_len = (size_t)element[0]->len;
     }
-    vote.reason = RLK_GRANTED;
     return vote;
 }
 

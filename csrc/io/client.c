@@ -143,7 +143,7 @@ static void let_go(struct rlk_client *client, struct call *call)
 {
     if (!call->attached)
         return;
-    if (call->lock.owed && have_engine(client))
+    if ((call->lock.owed | call->lock.owed_later) && have_engine(client))
         rlk_engine_finish(client->engine, &call->lock);
     rlk_loop_detach(client->loop, &call->lock);
     call->attached = false;
@@ -189,7 +189,8 @@ static void linger(struct rlk_client *client)
 
 static bool is_untold(const struct rlk_lock *lock)
 {
-    return lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
+    bool tells = lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
+    return tells || (lock->state == RLK_IDLE && lock->owed_sent);
 }
 
 static enum rlk_outcome run(struct rlk_client *client)

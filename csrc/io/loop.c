@@ -187,6 +187,9 @@ static bool is_older(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms
 
 enum guard { VOTES, UNDECIDED, GUARDED };
 
+/* A node that has not said how old it is counts as older: it may have kept what this one forgot.
+ * Only when so many of the others are known to be as young that their majority cannot be older,
+ * as in a set of nodes that were started together, does a young node vote. */
 static enum guard judge_guard(const struct rlk_loop *loop, int node, int64_t now_ms)
 {
     const struct rlk_peer *peers = loop->commands;
@@ -194,17 +197,16 @@ static enum guard judge_guard(const struct rlk_loop *loop, int node, int64_t now
     if (age_ms == 0 || peers[node].started_ms == RLK_NEVER ||
         is_older(&peers[node], age_ms, now_ms))
         return VOTES;
-    int others = loop->quorum.nodes - 1, older = 0, unknown = 0;
+    int others = loop->quorum.nodes - 1, older = 0, young = 0, dialing = 0;
     for (int i = 0; i < loop->quorum.nodes; i++) {
-        if (i == node)
-            continue;
-        bool known = peers[i].phase == RLK_PEER_READY && peers[i].started_ms != RLK_NEVER;
+        bool known = i != node && peers[i].started_ms != RLK_NEVER;
         older += known && is_older(&peers[i], age_ms, now_ms);
-        unknown += peers[i].phase == RLK_PEER_DIALING;
+        young += known && !is_older(&peers[i], age_ms, now_ms);
+        dialing += i != node && !known && peers[i].phase == RLK_PEER_DIALING;
     }
-    if (others > 0 && older > others / 2)
-        return GUARDED;
-    return others > 0 && older + unknown > others / 2 ? UNDECIDED : VOTES;
+    if (2 * (others - young) <= others)
+        return VOTES;
+    return 2 * older <= others && dialing > 0 ? UNDECIDED : GUARDED;
 }
 
 /* ---- requests ---- */

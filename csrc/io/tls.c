@@ -28,6 +28,13 @@ static void describe(char *error, size_t size, const char *what)
     ERR_clear_error();
 }
 
+/* For a key with a pass phrase: nobody is asked for it at a terminal. */
+static int no_pass_phrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer, (void)size, (void)writing, (void)context;
+    return 0;
+}
+
 static const char *load_files(SSL_CTX *context, const struct rlk_tls_options *options)
 {
     if (options->ca_file || options->ca_path) {
@@ -38,6 +45,7 @@ static const char *load_files(SSL_CTX *context, const struct rlk_tls_options *op
     }
     if (!options->certificate)
         return NULL;
+    SSL_CTX_set_default_passwd_cb(context, no_pass_phrase);
     const char *key = options->key ? options->key : options->certificate;
     if (SSL_CTX_use_certificate_chain_file(context, options->certificate) != 1)
         return "the client certificate cannot be read";

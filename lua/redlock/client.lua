@@ -29,7 +29,7 @@ local function check_self(client, method)
 end
 
 local function new_lock(self, name, opts, level)
-    options.name(name, level + 1)
+    options.name(name, self.prefix, level + 1)
     local companion = self.companion
     if opts ~= nil then
         local terms = options.terms(opts, companion.terms, level + 1)
@@ -126,7 +126,7 @@ end
 -- @treturn[2] string code: `closed`
 function Client:info(name)
     check_self(self, "info")
-    options.name(name, 3)
+    options.name(name, self.prefix, 3)
     if not core.inspect(self.handle, self.prefix .. name) then
         local code = core.is_closed(self.handle) and "closed" or "unavailable"
         return nil, failure.message(code, name, {}), code

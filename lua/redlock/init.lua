@@ -25,8 +25,8 @@ local redlock = {
 }
 
 --- Makes a client. It connects when it is first used.
--- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option of
--- the README's table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with
+-- @tparam string|table settings a node's URL, or a table: `nodes` (a list of URLs) and any option
+-- of the README's table. URLs are `redis://[[user]:password@]host[:port][/database]`, the same with
 -- `rediss://` for TLS, `unix://[[user]:password@]/path[?db=database]`, or `host[:port]`.
 -- @tparam[opt] table opts options beside a URL, without `nodes`
 -- @treturn redlock.Client

@@ -196,12 +196,20 @@ function options.ttl(value, level)
     end
 end
 
+-- What wire.c makes of another lock's name: "{name}:fence", or "name:fence" if the name has a tag.
+local function is_side_key(key)
+    local suffix = key:match ":(%l+)$"
+    return key:find "{[^}]+}" ~= nil and (suffix == "fence" or suffix == "queue" or suffix == "claim")
+end
+
 --- Checks a lock's name.
-function options.name(value, level)
+function options.name(value, prefix, level)
     if type(value) ~= "string" then
         fail(level, "a lock's name must be a string, not %s", type(value))
     elseif #value < 1 or #value > NAME_MAX then
         fail(level, "a lock's name must have 1 to %d bytes, not %d", NAME_MAX, #value)
+    elseif is_side_key(prefix .. value) then
+        fail(level, "a lock's key must not have a {tag} and end in :fence, :queue or :claim")
     end
 end
 

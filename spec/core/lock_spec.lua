@@ -522,7 +522,9 @@ describe("what a failed attempt may have left", function()
     local held = { reason = "held", ttl_ms = 100 }
 
     it("is released exactly where the token may stand", function()
-        local harmless = { held = true, outbid = true, wrongtype = true, guarded = true }
+        local harmless = {
+            held = true, outbid = true, wrongtype = true, guarded = true, bad_fence = true,
+        }
         for _, reason in ipairs(machine.reasons) do
             if reason ~= "granted" and reason ~= "noscript" then
                 local d = driver.new { nodes = 2 }:acquire():answer_each { "granted", reason }

@@ -154,7 +154,6 @@ describe("the login", function()
     it("breaks where AUTH is refused, and says why", function()
         for refusal, reason in pairs {
             ["WRONGPASS invalid username-password pair"] = "wrongpass",
-            ["ERR AUTH called without any password"] = "unknown_error",
             ["LOADING Redis is loading"] = "loading",
         } do
             local node = open(FULL_LOGIN)
@@ -164,6 +163,13 @@ describe("the login", function()
             assert.same({}, events_of(node))
             assert.is_false(node:is_ready())
         end
+    end)
+
+    it("breaks where AUTH is not known, and keeps what the server says of it to itself", function()
+        local node = open(FULL_LOGIN)
+        node:feed "-ERR unknown command 'AUTH', with args beginning with: 'user' 'quoted'\r\n"
+        local event = node:next_event()
+        assert.same({ "broken", "wrongpass", "" }, { event.kind, event.reason, event.text })
     end)
 
     it("breaks where SELECT is refused, and says why", function()

@@ -6,7 +6,7 @@ local SANITIZED = BUILD:find("-", 1, true) ~= nil -- such a build imports its sa
 local ALLOWED = {}
 for name in ([[
     calloc realloc free memchr memcmp memcpy memmem memmove memrchr memset
-    snprintf strcasecmp strchr strcmp strlen strncasecmp strspn strstr
+    snprintf strcasecmp strchr strcmp strlen strncasecmp strpbrk strspn strstr
     redisFormatCommandArgv redisFreeCommand freeReplyObject
     redisReaderCreate redisReaderFeed redisReaderFree redisReaderGetReply
     __assert_fail __popcountdi2 _GLOBAL_OFFSET_TABLE_

@@ -60,7 +60,7 @@ describe("a reason", function()
     end)
 
     it("is harmless where the request has certainly changed nothing", function()
-        assert.same({ "held", "outbid", "guarded", "wrongtype", "noscript" },
+        assert.same({ "held", "outbid", "guarded", "wrongtype", "noscript", "bad_fence" },
             reasons_that "harmless")
     end)
 end)

@@ -207,14 +207,22 @@ describe("a reply to an acquire", function()
             ":0\r\n", ":-1\r\n", ":2\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n",
             "*1\r\n:1\r\n", "*1\r\n:0\r\n", "*2\r\n:0\r\n:5\r\n", "*2\r\n:1\r\n:1\r\n",
             "*3\r\n:0\r\n:5\r\n:17\r\n", "*3\r\n:0\r\n$1\r\n5\r\n$2\r\n17\r\n",
-            "*3\r\n:0\r\n:5\r\n$-1\r\n", "*3\r\n:0\r\n:5\r\n$2\r\n-1\r\n",
-            "*3\r\n:0\r\n:5\r\n$1\r\nx\r\n", "*3\r\n:0\r\n:5\r\n$0\r\n\r\n",
+            "*3\r\n:0\r\n:5\r\n$-1\r\n",
             "*3\r\n$1\r\n0\r\n:5\r\n$2\r\n17\r\n", "*4\r\n:0\r\n:5\r\n$2\r\n17\r\n:1\r\n",
             "*3\r\n:2\r\n:5\r\n$2\r\n17\r\n", "*3\r\n:-1\r\n:5\r\n$2\r\n17\r\n",
-            "*2\r\n:-1\r\n:17\r\n", "*2\r\n:-1\r\n$17\r\n12345678901234567\r\n",
-            "*2\r\n:-1\r\n$16\r\n9999999999999999\r\n", "*2\r\n-ERR\r\n$2\r\n17\r\n",
+            "*2\r\n:-1\r\n:17\r\n", "*2\r\n-ERR\r\n$2\r\n17\r\n",
         } do
             assert.equal("malformed", vote(reply).reason, reply)
+        end
+    end)
+
+    it("is this lock's trouble alone where the key of its fence holds something else", function()
+        for _, reply in ipairs {
+            "*3\r\n:0\r\n:5\r\n$2\r\n-1\r\n", "*3\r\n:0\r\n:5\r\n$1\r\nx\r\n",
+            "*3\r\n:0\r\n:5\r\n$0\r\n\r\n", "*2\r\n:-1\r\n$17\r\n12345678901234567\r\n",
+            "*2\r\n:-1\r\n$16\r\n9999999999999999\r\n",
+        } do
+            assert.equal("bad_fence", vote(reply).reason, reply)
         end
     end)
 end)

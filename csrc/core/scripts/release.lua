@@ -2,10 +2,15 @@
 -- next.
 --
 -- KEYS  lock, queue (whose name ends in "queue"; fence and claim are its neighbours)
--- ARGV  token ('' to release nothing)[, waiter that leaves the queue]
+-- ARGV  token ('' to release nothing)[, waiter that leaves the queue[, arrival in us, if it steps
+--       back into the queue instead]]
 -- Reply 1 released | 0 absent | -1 another's
 --
--- A wake-up that was meant for the waiter that leaves is passed on to the next.
+-- A wake-up that was meant for the waiter that leaves is passed on to the next. A waiter that was
+-- granted too few nodes steps back under its own arrival, so that all nodes then prefer the same
+-- one.
+--
+-- Side keys may hold anything: what goes wrong with them must not look like a lock that was lost.
 
 local waiter = ARGV[2]
 local holder = redis.call('GET', KEYS[1])
@@ -18,16 +23,21 @@ if waiter or (released and redis.call('EXISTS', KEYS[2]) == 1) then
     local side = string.sub(KEYS[2], 1, -6)
     local claim = side .. 'claim'
     local next_may_come = released
-    if waiter then
-        redis.call('ZREM', KEYS[2], waiter)
-        if redis.call('GET', claim) == waiter then
+    if waiter and ARGV[3] then
+        if type(redis.pcall('ZADD', KEYS[2], 'NX', ARGV[3], waiter)) == 'number' then
+            redis.call('PEXPIRE', KEYS[2], 30000)
+        end
+    elseif waiter then
+        redis.pcall('ZREM', KEYS[2], waiter)
+        if redis.pcall('GET', claim) == waiter then
             redis.call('DEL', claim)
             next_may_come = released or not holder
         end
     end
     if next_may_come then
         -- include wake
-        wake(KEYS[1], redis.call('GET', side .. 'fence') or '0', KEYS[2], claim)
+        local fence = redis.pcall('GET', side .. 'fence')
+        wake(KEYS[1], type(fence) == 'string' and fence or '0', KEYS[2], claim)
     end
 end
 return released and 1 or (holder and -1 or 0)

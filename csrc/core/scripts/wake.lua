@@ -2,10 +2,11 @@
 --
 -- The head leaves the queue and has a second to come; while that claim stands, a fair acquire by
 -- anyone else is refused. PUBLISH answers how many heard it: nobody means that the waiter's process
--- is gone. Returns the waiter that was told, or false.
+-- is gone. A queue that is something else counts as empty. Returns the waiter that was told, or
+-- false.
 local function wake(lock, fence, queue, claim)
     while true do
-        local head = redis.call('ZPOPMIN', queue)[1]
+        local head = redis.pcall('ZPOPMIN', queue)[1]
         if not head then
             return false
         end

@@ -192,14 +192,16 @@ describe("after fork(), the child", function()
     it("has no connection in common with its parent", function()
         node:ask(1, "SET", "job", "foreign", "PX", 60000)
         local lines = run [[
-            assert(client:acquire("renewed", { ttl = 0.3 }))
+            local lock = assert(client:acquire("renewed", { ttl = 0.3 }))
             assert(not client:acquire("job", { wait = 0.3 }))
             print_sockets "parent"
             in_child(function()
-                assert(client:acquire("child's", { ttl = 0.3 }))
+                local own = assert(client:acquire("child's", { ttl = 0.3 }))
                 assert(not client:acquire("job", { wait = 0.3 }))
                 print_sockets "child"
+                assert(own:release())
             end)
+            assert(lock:release())
         ]]
         local owners, counts = {}, { parent = 0, child = 0 }
         for _, line in ipairs(lines) do
@@ -233,8 +235,9 @@ describe("after fork(), the parent's lock", function()
         run [[
             local lock = assert(client:acquire("job", { ttl = 0.4 }))
             in_child(function()
-                assert(client:acquire("other", { ttl = 0.4 }))
+                local other = assert(client:acquire("other", { ttl = 0.4 }))
                 wait.sleep(0.8)
+                assert(other:held())
                 client:close()
             end)
             assert(lock:held())
@@ -249,9 +252,10 @@ describe("after fork(), the parent's lock", function()
         local parent = process.start(program [[
             local lock = assert(client:acquire("job", { ttl = 0.5 }))
             in_child(function()
-                assert(client:acquire("other", { ttl = 0.5 }))
+                local other = assert(client:acquire("other", { ttl = 0.5 }))
                 print "holds"
                 wait.sleep(60)
+                assert(other:release())
             end)
         ]])
         assert(parent:wait_line("holds"))

@@ -54,7 +54,8 @@ local function sell_without_lock()
 end
 
 local function sell_with_lock()
-    local client = redlock.new { nodes = nodes, wait = 60 }
+    -- Fair: nobody sells again before those who wait already.
+    local client = redlock.new { nodes = nodes, wait = 60, fair = true }
     repeat
         local asked = clock()
         local _, sold = assert(client:with("stock", function(lock)

@@ -195,6 +195,11 @@ describe("a login", function()
         assert.is_not_nil(client:try "job")
     end)
 
+    it("hides no token that happens to hold the password", function()
+        node:cli("SET", "seen", "x marks the spot", "PX", "10000")
+        assert.equal("x marks the spot", client_of(url "short:x@"):info("seen")[1].token)
+    end)
+
     it("that is wrong is said to be", function()
         assert.equal("refused the user or password", (refusal(url ":wrong@")))
         assert.equal("refused the user or password", (refusal(url "short:wrong@")))

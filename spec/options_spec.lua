@@ -1,5 +1,6 @@
 -- What may be asked of redlock.new(): every option, every URL, and what is said of the wrong ones.
 
+local fault = require "support.fault"
 local misuse = require "support.misuse"
 local quorum = require "support.quorum"
 local redlock = require "redlock"
@@ -304,6 +305,7 @@ describe("a user and a password", function()
     end
 
     teardown(function()
+        fault.stop_all()
         servers.stop_all()
     end)
 
@@ -349,6 +351,18 @@ describe("a user and a password", function()
         local _, message, code, votes = client:try "job"
         assert.equal("unavailable", code)
         assert.equal("refused the user or password", votes[1].vote)
+        assert_unnamed(message)
+        assert_votes_unnamed(votes)
+    end)
+
+    it("are never in what is said of a server that repeats them", function()
+        local echo = fault.fake {
+            answers = { ["*"] = ("-ERR unknown command, with args: '%s' '%s'\r\n"):format(
+                USER, PASSWORD) },
+        }
+        local client = quorum.new_client(url_of("127.0.0.1:" .. echo.port))
+        local _, message, code, votes = client:try "job"
+        assert.equal("unavailable", code)
         assert_unnamed(message)
         assert_votes_unnamed(votes)
     end)

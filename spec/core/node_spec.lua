@@ -154,6 +154,7 @@ describe("the login", function()
     it("breaks where AUTH is refused, and says why", function()
         for refusal, reason in pairs {
             ["WRONGPASS invalid username-password pair"] = "wrongpass",
+            ["NOPERM this user may not"] = "noperm",
             ["LOADING Redis is loading"] = "loading",
         } do
             local node = open(FULL_LOGIN)
@@ -165,11 +166,28 @@ describe("the login", function()
         end
     end)
 
-    it("breaks where AUTH is not known, and keeps what the server says of it to itself", function()
+    it("takes an unknown answer to AUTH for a refusal, and does not repeat its words", function()
         local node = open(FULL_LOGIN)
-        node:feed "-ERR unknown command 'AUTH', with args beginning with: 'user' 'quoted'\r\n"
+        node:feed "-ERR unknown command 'AUTH', with args beginning with: 'app' 's\r\n"
         local event = node:next_event()
         assert.same({ "broken", "wrongpass", "" }, { event.kind, event.reason, event.text })
+    end)
+
+    it("never repeats words that hold the password", function()
+        for step = 1, 4 do
+            local node = open(FULL_LOGIN)
+            node:feed(("+OK\r\n"):rep(step - 1) .. "-NOAUTH app:secret\r\n")
+            local event = node:next_event()
+            assert.same({ "broken", "noauth", "" }, { event.kind, event.reason, event.text })
+        end
+        local node = open { password = "secret" }
+        node:feed("+OK\r\n" .. INFO)
+        node:next_event()
+        send(node, "release", 1)
+        send(node, "release", 2)
+        node:feed "-ERR you said: secret!\r\n-ERR oops\r\n"
+        assert.equal("", node:next_event().text)
+        assert.equal("ERR oops", node:next_event().text)
     end)
 
     it("breaks where SELECT is refused, and says why", function()
@@ -653,8 +671,8 @@ describe("a reply that is too large", function()
     end)
 
     it("by its depth ends the connection at once", function()
-        for _, depth in ipairs { 10, 1000, 20000 } do
-            assert.is_true(breaks(("*1\r\n"):rep(depth), 4 * depth))
+        for _, depth in ipairs { 2, 3, 10, 1000, 20000 } do
+            assert.is_true(breaks(("*1\r\n"):rep(depth), 4 * depth), "depth " .. depth)
         end
     end)
 end)

@@ -289,7 +289,7 @@ static bool may_be_told(const struct rlk_node *node, const char *text, size_t le
 
 static struct rlk_vote without_secrets(const struct rlk_node *node, struct rlk_vote vote)
 {
-    if (vote.text && !may_be_told(node, vote.text, vote.text_len))
+    if (vote.text && vote.reason != RLK_GRANTED && !may_be_told(node, vote.text, vote.text_len))
         vote.text_len = 0;
     return vote;
 }

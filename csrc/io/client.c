@@ -284,6 +284,7 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
         return RLK_LOST;
     if (rlk_holding_remaining_us(holding) == 0)
         rlk_holding_end(holding, RLK_LOST_EXPIRED);
+    holding->told = true;
     rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
     if (outcome == RLK_RELEASED)
@@ -321,7 +322,7 @@ void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
 {
     be_in_own_process(client);
     stop_renewing(client, holding);
-    if (!client->closed && rlk_holding_remaining_us(holding) > 0)
+    if (!client->closed && rlk_holding_may_stand(holding))
         release_without_waiting(client, holding);
     link_out(client, holding);
     rlk_holding_drop(holding);
@@ -338,11 +339,11 @@ static struct rlk_holding *release_some(struct rlk_client *client, struct rlk_ho
     for (; holding && count < CLOSE_BATCH; holding = holding->next) {
         struct rlk_lock *lock = &holding->lock;
         struct rlk_lease lease = lock->lease;
-        if (rlk_holding_remaining_us(holding) == 0)
+        if (!rlk_holding_may_stand(holding))
             continue;
         rlk_lock_init(lock, rlk_loop_quorum(client->loop), lock->key, NULL);
         if (!rlk_loop_attach(client->loop, lock))
-            break;
+            continue; /* no memory: up to its ttl */
         rlk_lock_adopt(lock, &lease, atomic_load(&holding->deadline_ms));
         rlk_lock_release(lock, now_ms);
         rlk_loop_touch(client->loop, lock);

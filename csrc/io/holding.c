@@ -6,6 +6,9 @@
 
 #include "io/system.h"
 
+#define STANDS_LONGER 10 /* a node may keep a token for this part of the lease after the deadline */
+#define CLOCK_MARGIN_MS 1000
+
 struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum)
 {
     struct rlk_holding *holding = calloc(1, sizeof *holding + owner->key.len);
@@ -44,6 +47,14 @@ bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
 {
     int holds = RLK_HOLDS;
     return atomic_compare_exchange_strong(&holding->status, &holds, (int)status);
+}
+
+bool rlk_holding_may_stand(const struct rlk_holding *holding)
+{
+    int64_t deadline_ms = atomic_load(&holding->deadline_ms);
+    int64_t lease_ms = deadline_ms - holding->lock.lease.granted_ms;
+    return !holding->told && holding->generation == rlk_fork_generation() &&
+           rlk_clock_ms() < deadline_ms + lease_ms / STANDS_LONGER + CLOCK_MARGIN_MS;
 }
 
 bool rlk_holding_is_lost(const struct rlk_holding *holding)

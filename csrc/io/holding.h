@@ -28,6 +28,7 @@ struct rlk_holding {
     _Atomic int64_t deadline_ms; /* only grows */
     unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
 
+    bool told; /* the nodes were told to release it; its owner's thread's alone */
     struct rlk_holding *previous, *next;               /* the client's list; its thread's alone */
     struct rlk_holding *engine_previous, *engine_next; /* the engine's lists; under its mutex */
     struct rlk_holding *next_taken;                    /* the engine's thread's alone */
@@ -50,6 +51,10 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 
 /* From RLK_HOLDS to the status; false if it had left that before. */
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
+/* Its token may still stand on some node: it was not released, by this process, and its last possible
+ * ttl is not over. */
+bool rlk_holding_may_stand(const struct rlk_holding *holding);
+
 bool rlk_holding_is_lost(const struct rlk_holding *holding);
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
 

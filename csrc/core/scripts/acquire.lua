@@ -46,8 +46,7 @@ if not holder and not claimer then
     return {-1, fence}
 end
 if waiter and waiter ~= '' then
-    if type(redis.pcall('ZADD', queue, 'NX', ARGV[6], waiter)) == 'number' then
-        redis.call('PEXPIRE', queue, 30000)
-    end
+    redis.call('ZADD', queue, 'NX', ARGV[6], waiter)
+    redis.call('PEXPIRE', queue, 30000)
 end
 return {0, redis.call('PTTL', holder and KEYS[1] or claim), fence or '0'}

@@ -6,7 +6,11 @@
 -- false.
 local function wake(lock, fence, queue, claim)
     while true do
-        local head = redis.pcall('ZPOPMIN', queue)[1]
+        local popped = redis.pcall('ZPOPMIN', queue)
+        if popped.err and not string.find(popped.err, 'WRONGTYPE', 1, true) then
+            error(popped.err)
+        end
+        local head = popped[1]
         if not head then
             return false
         end

@@ -170,18 +170,23 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
     return call->attached;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* A majority has granted or extended while other nodes are being asked for the first time: they get
- * as long again, so that a client's first lock stands on all nodes that are there. */
+ * as long again, so that a client's first lock stands on all nodes that are there. Renewals are the
+ * engine's; the machine of a call makes none. */
 static void linger(struct rlk_client *client)
 {
-    const struct rlk_lock *lock = &client->call->lock;
+    struct rlk_lock *lock = &client->call->lock;
     int64_t now_ms = rlk_clock_ms();
-    int64_t grace_ms = now_ms - lock->t0_ms;
+    int64_t grace_ms = earlier(now_ms - lock->t0_ms, LINGER_MAX_MS);
     if (grace_ms < LINGER_MIN_MS)
         grace_ms = LINGER_MIN_MS;
-    if (grace_ms > LINGER_MAX_MS)
-        grace_ms = LINGER_MAX_MS;
-    int64_t until_ms = now_ms + grace_ms;
+    int64_t until_ms = earlier(now_ms + grace_ms, lock->deadline_ms - 1);
+    lock->renew_at_ms = RLK_NEVER;
     while (lock->state == RLK_OWNED && rlk_loop_is_first_asking(client->loop, lock) &&
            rlk_clock_ms() < until_ms)
         rlk_loop_turn(client->loop, until_ms);
@@ -199,7 +204,8 @@ static enum rlk_outcome run(struct rlk_client *client)
     rlk_loop_touch(client->loop, lock);
     while (lock->outcome == RLK_PENDING)
         rlk_loop_turn(client->loop, RLK_NEVER);
-    linger(client);
+    if (lock->state == RLK_OWNED)
+        linger(client);
     rlk_loop_prepare(client->loop);
     if (!is_untold(lock))
         let_go(client, client->call);

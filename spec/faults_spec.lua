@@ -187,6 +187,23 @@ describe("a node whose script is answered by", function()
     end
 
     for what, answer in pairs {
+        ["a fence of letters"] = "*3\r\n:0\r\n:5000\r\n$3\r\nabc\r\n",
+        ["a fence beyond 2^53"] = "*3\r\n:0\r\n:5000\r\n$16\r\n9999999999999999\r\n",
+    } do
+        it(what .. " has no vote, and keeps the connection for other locks", function()
+            local client = connect(client_of(proxy, { timeout = LONG }))
+            local accepted = proxy:stats().accepted
+            proxy:set { answers = { EVALSHA = answer, EVAL = answer } }
+            local result = try(client)
+            assert.equal("unavailable", result.code)
+            assert.equal("the key of its fence holds no fence", result.votes[1].vote)
+            proxy:clear()
+            assert.is_not_nil(client:try "another")
+            assert.equal(accepted, proxy:stats().accepted)
+        end)
+    end
+
+    for what, answer in pairs {
         ["garbage"] = "\0\255\r\n",
         ["a string"] = "$2\r\nOK\r\n",
         ["a status"] = "+OK\r\n",
@@ -438,13 +455,17 @@ describe("a node that is busy in a script", function()
         assert.is_true(nodes:comes_to(0, "job"))
     end)
 
-    it("is released once it is through", function()
-        local lock = assert(nodes:client({ timeout = LONG }):try "job")
+    it("is told again by a later call, once it is through", function()
+        local client = nodes:client { timeout = LONG }
+        local lock = assert(client:try "job")
         assert.is_true(nodes:comes_to(3, "job"))
         make_busy()
         assert.is_true(lock:release())
         make_idle()
-        assert.is_true(nodes:comes_to(0, "job"))
+        assert.is_true(wait.wait_until(function()
+            client:info "job" -- a later call of any kind
+            return nodes:count "job" == 0
+        end))
     end)
 end)
 

@@ -179,6 +179,7 @@ static void push_request(lua_State *L, const struct rlk_request *request)
     set_whole(L, "arrival_us", request->arrival_us);
     set_boolean(L, "fair", request->fair);
     set_boolean(L, "batchable", request->batchable);
+    set_boolean(L, "steps_back", request->steps_back);
     set_boolean(L, "once", request->once);
 }
 
@@ -193,6 +194,7 @@ static struct rlk_request check_request(lua_State *L)
         .arrival_us = whole_field(L, index, "arrival_us", 0),
         .fair = boolean_field(L, index, "fair"),
         .once = boolean_field(L, index, "once"),
+        .steps_back = boolean_field(L, index, "steps_back"),
     };
     size_t len = 0;
     const char *waiter = string_field(L, index, "waiter", &len);

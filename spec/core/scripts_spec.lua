@@ -521,6 +521,79 @@ describe("leaving the queue", function()
     end)
 end)
 
+describe("stepping back into the queue", function()
+    local function step_back(waiter, arrival, token)
+        return ask("release",
+            { token = token, waiter = waiter, arrival_us = arrival, steps_back = true })
+    end
+
+    it("comes before the next is told, so that the first of all is", function()
+        local ear = inbox.open(node)
+        acquire()
+        ear:join("job", 2, 200)
+        assert.equal("granted", step_back(ear:waiter(1), 100).reason)
+        assert.same({ { id = 1, fence = BALLOT, key = "job" } }, ear:heard())
+        assert.equal(ear:waiter(2), queue())
+        assert.equal(ear:waiter(1), redis("GET", "{job}:claim"))
+    end)
+
+    it("lets those go first who came first", function()
+        local ear = inbox.open(node)
+        acquire()
+        ear:join("job", 2, 200)
+        step_back(ear:waiter(3), 300)
+        assert.equal(2, ear:heard()[1].id)
+        assert.equal(ear:waiter(3), queue())
+        assert.is_true(between(20000, redis("PTTL", "{job}:queue"), 60000))
+    end)
+
+    it("keeps a place that it has", function()
+        held_by_another()
+        acquire { waiter = "redlock:a/1", arrival_us = 100 }
+        acquire { waiter = "redlock:a/2", arrival_us = 200 }
+        assert.equal("anothers", step_back("redlock:a/1", 900).reason)
+        assert.equal("redlock:a/1 redlock:a/2", queue())
+    end)
+
+    it("of a lock that another holds wakes nobody", function()
+        local ear = inbox.open(node)
+        held_by_another()
+        assert.equal("anothers", step_back(ear:waiter(1), 100).reason)
+        assert.same({}, ear:heard())
+        assert.equal(ear:waiter(1), queue())
+    end)
+end)
+
+describe("side keys that hold something else", function()
+    it("do not keep the token from being released, and that is said", function()
+        for _, side in ipairs { "queue", "claim", "fence" } do
+            redis "FLUSHALL"
+            acquire()
+            redis("DEL", "{job}:" .. side)
+            redis("RPUSH", "{job}:" .. side, "something")
+            assert.equal("granted", ask("release", { waiter = "redlock:a/1" }).reason, side)
+            assert.is_nil(redis("GET", "job"))
+            assert.equal("list", redis("TYPE", "{job}:" .. side))
+        end
+    end)
+
+    it("are not overwritten by an acquire that is not granted", function()
+        held_by_another()
+        redis("DEL", "{job}:queue")
+        redis("SET", "{job}:queue", "something")
+        run("acquire", with_defaults { waiter = "redlock:a/1", arrival_us = 1 })
+        assert.equal("something", redis("GET", "{job}:queue"))
+    end)
+
+    it("make a vote with a reason where the fence is no number", function()
+        redis("SET", "{job}:fence", "no number")
+        assert.equal("bad_fence", acquire({ fence = 1 }).reason)
+        redis("SET", "{job}:fence", "99999999999999999999")
+        assert.equal("bad_fence", acquire().reason)
+        assert.is_nil(redis("GET", "job"))
+    end)
+end)
+
 describe("extend", function()
     it("gives the token's lease more time", function()
         acquire { ttl_ms = 1000 }

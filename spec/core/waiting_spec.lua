@@ -34,7 +34,8 @@ end
 local function left_behind(d)
     local nodes = {}
     for _, request in ipairs(d:pull()) do
-        if request.kind == "release" and request.waiter == "redlock:inbox/1" then
+        local names_me = request.kind == "release" and request.waiter == "redlock:inbox/1"
+        if names_me and not request.steps_back then
             assert.is_true(request.owed and request.once)
             nodes[#nodes + 1] = request.node
         end
@@ -454,6 +455,64 @@ describe("the queue", function()
             assert.is_true(d:jump() <= 1000)
             assert.same({ 1 }, left_behind(d), reason)
         end
+    end)
+end)
+
+describe("stepping back into the queue", function()
+    it("goes with the release of what an attempt was granted, under its arrival", function()
+        local d = driver.new { inbox_ready = ALL }
+        local arrival = d.wall_us
+        d:acquire { wait_ms = 60000 }
+        local token = d.lock.token
+        d.wall_us = d.wall_us + 5e6
+        d:answer_each { held(), "granted", held() }
+        local requests = d:pull()
+        assert.equal(1, #requests)
+        local request = requests[1]
+        assert.same({ 2, "release", token, "redlock:inbox/1", true, arrival }, {
+            request.node, request.kind, request.token, request.waiter, request.steps_back,
+            request.arrival_us,
+        })
+    end)
+
+    it("is undone when the wait is over", function()
+        local d = driver.new { inbox_ready = { 2 } }:acquire { wait_ms = 60000 }
+        d:answer_each { held(), "granted", held() }
+        assert.is_true(d:pull()[1].steps_back)
+        d:put "cancel"
+        assert.same({ 2 }, left_behind(d))
+    end)
+
+    it("is not for who no longer waits", function()
+        local d = waiter()
+        d:jump()
+        d:pull()
+        d:answer(1, "granted")
+        d:put "cancel"
+        for _, request in ipairs(d:pull()) do
+            assert.is_false(request.steps_back)
+        end
+        d = driver.new { inbox_ready = ALL }:acquire():answer_each { held(), "granted", held() }
+        assert.same({ "", false }, { d:pull()[1].waiter, d.flying[2][1].steps_back })
+    end)
+
+    it("is not where the inbox is not ready", function()
+        local d = driver.new { inbox_ready = { 1, 3 } }:acquire { wait_ms = 60000 }
+        d:answer_each { held(), "granted", held() }
+        local request = d:pull()[1]
+        assert.same({ 2, "", false }, { request.node, request.waiter, request.steps_back })
+    end)
+
+    it("is left again by the owner where its grant is not", function()
+        local d = driver.new { inbox_ready = ALL }:acquire { wait_ms = 60000 }
+        d:answer_each { held(), "granted", held() }
+        assert.is_true(d:pull()[1].steps_back)
+        d:jump()
+        d:pull()
+        d:answer(1, "granted")
+        d:answer(3, "granted")
+        assert.equal("owned", d.lock.state)
+        assert.same({ 2 }, left_behind(d))
     end)
 end)
 

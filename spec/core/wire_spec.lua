@@ -88,6 +88,13 @@ describe("the other requests", function()
             machine.encode("release", { key = "name", token = "T" }, true))
     end)
 
+    it("release: the token, and the arrival under which a waiter steps back", function()
+        assert.equal(
+            resp("EVALSHA", RELEASE, "2", "name", "{name}:queue", "T", "redlock:x/3", "17000"),
+            machine.encode("release", { key = "name", token = "T", waiter = "redlock:x/3",
+                steps_back = true, arrival_us = 17000 }))
+    end)
+
     it("inspect: nothing but the keys", function()
         assert.equal(resp("EVALSHA", INSPECT, "2", "name", "{name}:fence"),
             machine.encode("inspect", { key = "name" }))

@@ -21,6 +21,8 @@ MAKEFLAGS += --no-print-directory
 
 CFLAGS ?= -O2 -g
 LIBFLAG ?= -shared
+# Threads of ours may outlive the Lua state that loaded the module: it stays mapped.
+NODELETE = -Wl,-z,nodelete
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes $(if $(WERROR),-Werror)
 SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -37,7 +39,7 @@ OPENSSL_LIBS := $(if $(OPENSSL_LIBDIR),$(call folder,$(OPENSSL_LIBDIR)),$(call p
 
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZER) \
     -Icsrc -I$(GENERATED) $(LUA_FLAGS) $(HIREDIS_FLAGS) $(OPENSSL_FLAGS) $(CPPFLAGS) $(CFLAGS)
-LINK_MODULE = $(CC) $(LIBFLAG) -pthread $(SANITIZER) $(CFLAGS) $(LDFLAGS)
+LINK_MODULE = $(CC) $(LIBFLAG) $(NODELETE) -pthread $(SANITIZER) $(CFLAGS) $(LDFLAGS)
 LIBS = $(HIREDIS_LIBS) $(OPENSSL_LIBS) $(LDLIBS)
 
 # --- What there is, and what is made of it.

@@ -16,6 +16,7 @@
 #define WAKE_GATHER_MS 3    /* from the first node's wake-up to the attempt, if no majority comes */
 #define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
+#define FENCE_AHEAD_MAX_US INT64_C(315360000000000) /* ten years */
 #define BUSY_PAUSE_MS 200 /* and as much jitter, until a busy node is told again */
 #define DIAL_AGAIN_MS 20  /* that others get to answer once a connection turned out dead */
 #define OUTBID_RETRIES 4  /* at once, before it counts as contention */
@@ -170,8 +171,11 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
 
 void rlk_lock_retire(struct rlk_lock *lock)
 {
-    lock->joined = lock->leaving = lock->leaving_later =
-        0; /* queues know the waiter by its own loop's inbox */
+    /* What is under way elsewhere is asked again: its votes do not come here. */
+    lock->owed |= lock->owed_sent;
+    lock->owed_sent = 0;
+    /* Queues know the waiter by its own loop's inbox. */
+    lock->joined = lock->leaving = lock->leaving_later = 0;
     if (lock->state == RLK_RELEASING)
         return;
     end_round(lock);
@@ -200,10 +204,12 @@ static int64_t next_ballot(struct rlk_quorum *quorum)
     return ballot;
 }
 
+/* A number from a far future is nobody's ballot: bidding above it would spread it to honest nodes. */
 static void note_fence(struct rlk_lock *lock, int64_t fence)
 {
-    if (fence > lock->quorum->highest_fence)
-        lock->quorum->highest_fence = fence;
+    struct rlk_quorum *quorum = lock->quorum;
+    if (fence > quorum->highest_fence && fence <= quorum->wall_us + FENCE_AHEAD_MAX_US)
+        quorum->highest_fence = fence;
 }
 
 static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
@@ -753,6 +759,14 @@ static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *
     request->once = true;
 }
 
+/* Twice the lease that is asked for, if that is more than the terms say. */
+static int64_t fence_ttl_s(const struct rlk_lock *lock)
+{
+    int64_t twice_s = 2 * (lock->round_ttl_ms / 1000);
+    int64_t agreed_s = lock->lease.terms.fence_ttl_s;
+    return twice_s > agreed_s ? twice_s : agreed_s;
+}
+
 static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
@@ -761,7 +775,7 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->token = lock->lease.token;
     request->ttl_ms = lock->round_ttl_ms;
     request->fence = lock->lease.fence;
-    request->fence_ttl_s = lock->lease.terms.fence_ttl_s;
+    request->fence_ttl_s = fence_ttl_s(lock);
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
     request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;

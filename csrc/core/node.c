@@ -19,6 +19,7 @@ enum phase { CLOSED, LOGGING_IN, READY, BROKEN };
 /* What one reply will answer. */
 struct expected {
     enum rlk_request_kind kind;
+    bool by_text;
     uint32_t count;
 };
 
@@ -209,10 +210,10 @@ static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
 /* ---- requests ---- */
 
 /* Notes who is to have the next reply. False, and nothing noted, if there is no memory. */
-static bool expect(struct rlk_node *node, enum rlk_request_kind kind,
+static bool expect(struct rlk_node *node, enum rlk_request_kind kind, bool by_text,
                    const struct rlk_asker *askers, size_t count)
 {
-    struct expected expected = {kind, (uint32_t)count};
+    struct expected expected = {kind, by_text, (uint32_t)count};
     if (!rlk_buffer_append(&node->askers, askers, count * sizeof *askers))
         return false;
     if (rlk_buffer_append(&node->in_flight, &expected, sizeof expected))
@@ -241,9 +242,9 @@ bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, str
 {
     enum rlk_request_kind kind = request->kind;
     assert(node->phase == READY && !node->login.channel);
-    if (!expect(node, kind, &asker, 1))
-        return false;
     bool by_text = goes_by_text(node, kind, request->once);
+    if (!expect(node, kind, by_text, &asker, 1))
+        return false;
     bool sent = memo ? rlk_wire_remembered(&node->output, memo, asker.tag, request, by_text)
                      : rlk_wire_request(&node->output, kind, request, 1, by_text);
     if (!sent)
@@ -255,9 +256,9 @@ bool rlk_node_send_batch(struct rlk_node *node, const struct rlk_request *reques
                          const struct rlk_asker *askers, size_t count)
 {
     assert(node->phase == READY && !node->login.channel);
-    if (!expect(node, RLK_EXTEND_MANY, askers, count))
-        return false;
     bool by_text = goes_by_text(node, RLK_EXTEND_MANY, false);
+    if (!expect(node, RLK_EXTEND_MANY, by_text, askers, count))
+        return false;
     bool sent = rlk_wire_request(&node->output, RLK_EXTEND_MANY, requests, count, by_text);
     if (!sent)
         expect_no_more(node, count);
@@ -375,6 +376,8 @@ static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
     if (node->phase == READY)
         event->vote = without_secrets(
             node, rlk_wire_vote(expected.kind, node->reply, expected.count, node->index));
+    if (event->vote.reason == RLK_NOSCRIPT && expected.by_text)
+        event->vote.reason = RLK_UNKNOWN_ERROR; /* it has the script in hand */
     if (event->vote.reason == RLK_NOSCRIPT)
         node->scripts[expected.kind] = UNKNOWN;
     else if (rlk_reason_is_answer(event->vote.reason))

@@ -273,6 +273,8 @@ static enum rlk_reason reason_not_to_ask(const struct rlk_loop *loop, const stru
     bool asks_round = (lock->unsent & rlk_node_bit(node)) && lock->kind != RLK_RELEASE;
     if (output_len(peer) > OUTPUT_MAX || (asks_round && rlk_peer_is_stalled(peer, now_ms)))
         return RLK_STALLED;
+    if (asks_round && (lock->owed_later & rlk_node_bit(node)))
+        return RLK_BUSY;
     if (asks_round && lock->kind == RLK_ACQUIRE && judge_guard(loop, node, now_ms) == GUARDED)
         return RLK_GUARDED;
     return RLK_NO_ANSWER;
@@ -290,8 +292,10 @@ static void serve_ready(struct rlk_loop *loop, struct rlk_lock *lock, int node, 
     if (must_wait(loop, lock, node, now_ms))
         return;
     enum rlk_reason reason = reason_not_to_ask(loop, lock, node, now_ms);
-    if (reason != RLK_NO_ANSWER && (lock->unsent & rlk_node_bit(node)))
+    if (reason != RLK_NO_ANSWER && (lock->unsent & rlk_node_bit(node))) {
         vote_for(loop, lock, node, reason, NULL, now_ms);
+        return; /* what it wants now is looked at afresh, since it was touched */
+    }
     if (output_len(&loop->commands[node]) <= OUTPUT_MAX)
         send_requests(loop, lock, node);
 }
@@ -316,7 +320,7 @@ static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
         if (lock->kind == RLK_ACQUIRE && lock->round_ttl_ms > loop->longest_lease_ms)
             loop->longest_lease_ms = lock->round_ttl_ms;
         for (int node = 0; node < loop->quorum.nodes; node++)
-            if (rlk_lock_wants(lock) & rlk_node_bit(node))
+            if ((rlk_lock_wants(lock) | lock->unsent) & rlk_node_bit(node))
                 serve(loop, lock, node, now_ms);
         rlk_members_plan(&loop->members, lock);
     }
@@ -332,9 +336,10 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
         struct rlk_peer *peer = &loop->commands[node];
         if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))
             continue;
-        if (rlk_node_send(peer->node, &request, nobody, NULL))
-            reached |= rlk_node_bit(node);
+        bool sent = rlk_node_send(peer->node, &request, nobody, NULL);
         rlk_peer_write(peer, rlk_clock_ms());
+        if (sent && peer->phase == RLK_PEER_READY)
+            reached |= rlk_node_bit(node);
     }
     return reached;
 }
@@ -348,10 +353,15 @@ static bool is_first_asked(const struct rlk_peer *peer, enum rlk_request_kind ki
 
 bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock)
 {
-    rlk_nodes open = rlk_all_nodes(&loop->quorum) & ~lock->answered;
-    for (int node = 0; node < loop->quorum.nodes; node++)
-        if ((open & rlk_node_bit(node)) && is_first_asked(&loop->commands[node], lock->kind))
+    int64_t now_ms = rlk_clock_ms();
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        const struct rlk_peer *peer = &loop->commands[node];
+        rlk_nodes bit = rlk_node_bit(node);
+        bool kept_waiting = (lock->unsent & bit) && peer->phase == RLK_PEER_READY &&
+                            !rlk_peer_is_stalled(peer, now_ms);
+        if (!(lock->answered & bit) && (kept_waiting || is_first_asked(peer, lock->kind)))
             return true;
+    }
     return false;
 }
 
@@ -601,8 +611,14 @@ void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
 void rlk_loop_catch_up(struct rlk_loop *loop)
 {
     int64_t now_ms = rlk_clock_ms();
-    if (now_ms - loop->settled_ms < CATCH_UP_MS)
+    int64_t paused_ms = now_ms - loop->settled_ms;
+    if (paused_ms < CATCH_UP_MS)
         return;
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        loop->commands[node].dial_until_ms +=
+            paused_ms; /* it was not the dials that took so long */
+        loop->inboxes[node].dial_until_ms += paused_ms;
+    }
     rlk_loop_poll(loop, now_ms, -1);
     rlk_loop_settle(loop);
 }

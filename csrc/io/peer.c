@@ -98,7 +98,9 @@ static void dial(struct rlk_peer *peer, int64_t now_ms)
 void rlk_peer_want(struct rlk_peer *peer, int64_t now_ms)
 {
     bool may_retry = peer->phase == RLK_PEER_DOWN && now_ms >= peer->retry_at_ms;
-    if (peer->phase == RLK_PEER_ASLEEP || may_retry)
+    bool has_votes =
+        rlk_node_in_flight(peer->node) > 0; /* of the last connection, to be taken first */
+    if (!has_votes && (peer->phase == RLK_PEER_ASLEEP || may_retry))
         dial(peer, now_ms);
 }
 
@@ -130,9 +132,7 @@ static void read_open(struct rlk_peer *peer, int64_t now_ms)
             if (peer->quiet_since_ms != RLK_NEVER)
                 peer->quiet_since_ms = now_ms;
         }
-    } while (len == (long)sizeof bytes);
-    if (len < 0)
-        peer->stream.state = RLK_STREAM_FAILED; /* once the node's events are taken */
+    } while (len == (long)sizeof bytes || (len > 0 && rlk_stream_has_unread(&peer->stream)));
 }
 
 void rlk_peer_read(struct rlk_peer *peer, int64_t now_ms)

@@ -82,6 +82,8 @@ static bool connect_to(struct rlk_stream *stream, const struct sockaddr *address
     }
     if (connect(stream->fd, address, len) == 0) {
         secure(stream);
+        if (stream->state == RLK_STREAM_FAILED)
+            close_fd(stream);
         return stream->state != RLK_STREAM_FAILED;
     }
     if (errno == EINPROGRESS) {
@@ -275,6 +277,11 @@ int rlk_stream_fd(const struct rlk_stream *stream)
 bool rlk_stream_has_unwritten(const struct rlk_stream *stream)
 {
     return rlk_buffer_len(&stream->wire) > 0;
+}
+
+bool rlk_stream_has_unread(const struct rlk_stream *stream)
+{
+    return stream->session && rlk_tls_has_unread(stream->session);
 }
 
 short rlk_stream_poll_events(const struct rlk_stream *stream, bool has_output)

@@ -52,6 +52,9 @@ long rlk_stream_write(struct rlk_stream *stream, const char *bytes, size_t len);
 /* Bytes that were taken by rlk_stream_write() but are not on the wire yet. */
 bool rlk_stream_has_unwritten(const struct rlk_stream *stream);
 
+/* Bytes that have left the socket but were not read here yet: poll(2) does not know of them. */
+bool rlk_stream_has_unread(const struct rlk_stream *stream);
+
 /* What was written is still delivered. To CLOSED. */
 void rlk_stream_close(struct rlk_stream *stream);
 

@@ -59,6 +59,8 @@ static const char *load_files(SSL_CTX *context, const struct rlk_tls_options *op
 struct rlk_tls *rlk_tls_new(const struct rlk_tls_options *options, char *error, size_t error_size)
 {
     struct rlk_tls *tls = calloc(1, sizeof *tls);
+    /* No exit handler: the engine's thread may be in OpenSSL when the program calls exit(). */
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
     SSL_CTX *context = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
     ERR_clear_error();
     const char *problem = context ? load_files(context, options) : "no memory for TLS";
@@ -173,6 +175,11 @@ long rlk_tls_read(struct rlk_tls_session *session, char *bytes, size_t size)
     if (len > 0)
         return len;
     return wants_bytes(session->ssl, len) ? 0 : -1;
+}
+
+bool rlk_tls_has_unread(const struct rlk_tls_session *session)
+{
+    return SSL_pending(session->ssl) > 0 || BIO_ctrl_pending(session->from_wire) > 0;
 }
 
 bool rlk_tls_write(struct rlk_tls_session *session, const char *bytes, size_t len)

@@ -40,6 +40,9 @@ bool rlk_tls_feed(struct rlk_tls_session *session, const char *bytes, size_t len
 /* Plain bytes that were fed so far: their number, 0 for none yet, -1 if the connection is over. */
 long rlk_tls_read(struct rlk_tls_session *session, char *bytes, size_t size);
 
+/* Bytes that were fed and not read yet. */
+bool rlk_tls_has_unread(const struct rlk_tls_session *session);
+
 /* Plain bytes to the peer; all of them, or false. */
 bool rlk_tls_write(struct rlk_tls_session *session, const char *bytes, size_t len);
 

@@ -11,6 +11,7 @@
 
 #define CLIENT_TYPE "redlock.client"
 #define LOCK_TYPE "redlock.lock"
+#define TTL_MAX_MS INT64_C(1000000000000)
 
 /* What the Lua objects of one client share. */
 struct shared_client {
@@ -32,7 +33,9 @@ struct lock {
 static int64_t milliseconds(double seconds)
 {
     double rounded = floor(seconds * 1000 + 0.5);
-    return rounded >= 9e15 ? RLK_NEVER : (int64_t)rounded;
+    if (rounded >= 9e15)
+        return RLK_NEVER;
+    return rounded > -9e15 ? (int64_t)rounded : -1; /* also what is no number */
 }
 
 static double seconds(int64_t ms)
@@ -84,20 +87,26 @@ static struct rlk_terms check_terms(lua_State *L, int index)
         .fair = boolean_field(L, "fair"),
     };
     lua_pop(L, 1);
-    luaL_argcheck(L, terms.ttl_ms >= 1 && terms.wait_ms >= 0, index, "terms out of range");
+    luaL_argcheck(L, terms.ttl_ms >= 1 && terms.ttl_ms <= TTL_MAX_MS && terms.wait_ms >= 0, index,
+                  "terms out of range");
     int64_t lease_s = terms.ttl_ms / 1000;
     terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
     return terms;
 }
 
+/* A finalizer that runs late may still hold what was collected before it. */
 static struct shared_client *check_client(lua_State *L, int index)
 {
-    return *(struct shared_client **)luaL_checkudata(L, index, CLIENT_TYPE);
+    struct shared_client *shared = *(struct shared_client **)luaL_checkudata(L, index, CLIENT_TYPE);
+    luaL_argcheck(L, shared, index, "the client was collected");
+    return shared;
 }
 
 static struct lock *check_lock(lua_State *L, int index)
 {
-    return luaL_checkudata(L, index, LOCK_TYPE);
+    struct lock *lock = luaL_checkudata(L, index, LOCK_TYPE);
+    luaL_argcheck(L, lock->shared, index, "the lock was collected");
+    return lock;
 }
 
 /* ---- clients ---- */
@@ -116,6 +125,7 @@ static bool read_endpoints(lua_State *L, struct rlk_settings *settings)
 {
     get_field(L, "nodes");
     int count = (int)rlk_rawlen(L, -1);
+    luaL_argcheck(L, count >= 1 && count <= RLK_NODES_MAX, 1, "nodes out of range");
     settings->nodes = count;
     for (int i = 0; i < count && i < RLK_NODES_MAX; i++) {
         size_t len;
@@ -233,7 +243,11 @@ static int is_closed(lua_State *L)
 
 static int collect_client(lua_State *L)
 {
-    struct shared_client *shared = check_client(L, 1);
+    struct shared_client **box = luaL_checkudata(L, 1, CLIENT_TYPE);
+    struct shared_client *shared = *box;
+    *box = NULL;
+    if (!shared)
+        return 0;
     if (shared->client)
         rlk_client_close(shared->client);
     release_shared(shared);
@@ -392,7 +406,7 @@ static int extend(lua_State *L)
 {
     struct lock *lock = check_lock(L, 1);
     int64_t ttl_ms = milliseconds(luaL_checknumber(L, 2));
-    luaL_argcheck(L, ttl_ms >= 1, 2, "ttl out of range");
+    luaL_argcheck(L, ttl_ms >= 1 && ttl_ms <= TTL_MAX_MS, 2, "ttl out of range");
     enum rlk_outcome outcome = RLK_LOST;
     if (lock->holding)
         outcome = rlk_client_extend(lock->shared->client, lock->holding, ttl_ms);
@@ -470,9 +484,12 @@ static int index_lock(lua_State *L)
 
 static int collect_lock(lua_State *L)
 {
-    struct lock *lock = check_lock(L, 1);
+    struct lock *lock = luaL_checkudata(L, 1, LOCK_TYPE);
+    if (!lock->shared)
+        return 0;
     forget(lock);
     release_shared(lock->shared);
+    lock->shared = NULL;
     return 0;
 }
 
@@ -513,6 +530,8 @@ static void open_clients(lua_State *L)
     luaL_newmetatable(L, CLIENT_TYPE);
     lua_pushcfunction(L, collect_client);
     lua_setfield(L, -2, "__gc");
+    lua_pushliteral(L, CLIENT_TYPE);
+    lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }
 

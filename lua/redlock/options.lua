@@ -199,16 +199,17 @@ end
 -- What wire.c makes of another lock's name: "{name}:fence", or "name:fence" if the name has a tag.
 local function is_side_key(key)
     local suffix = key:match ":(%l+)$"
-    return key:find "{[^}]+}" ~= nil and (suffix == "fence" or suffix == "queue" or suffix == "claim")
+    local is_ours = suffix == "fence" or suffix == "queue" or suffix == "claim"
+    return is_ours and key:find "{[^}]+}" ~= nil
 end
 
---- Checks a lock's name.
-function options.name(value, prefix, level)
+--- Checks a lock's name, and the key that it makes with the prefix before it.
+function options.name(value, before, level)
     if type(value) ~= "string" then
         fail(level, "a lock's name must be a string, not %s", type(value))
     elseif #value < 1 or #value > NAME_MAX then
         fail(level, "a lock's name must have 1 to %d bytes, not %d", NAME_MAX, #value)
-    elseif is_side_key(prefix .. value) then
+    elseif is_side_key(before .. value) then
         fail(level, "a lock's key must not have a {tag} and end in :fence, :queue or :claim")
     end
 end

@@ -24,7 +24,7 @@ end
 
 describe("an extension", function()
     it("asks the nodes that may hold the token, for the ttl that was asked", function()
-        local d = driver.new({ nodes = 5 }):acquire { ttl_ms = 1000, fence_ttl_s = 33 }
+        local d = driver.new({ nodes = 5 }):acquire { ttl_ms = 1000, fence_ttl_s = 120 }
         d.away[5] = true
         d:answer_each { "granted", "granted", "granted", { reason = "held", ttl_ms = 4 } }
         d.away[5] = nil
@@ -35,7 +35,7 @@ describe("an extension", function()
             assert.same({ node, "extend" }, { request.node, request.kind })
             assert.equal(d.lock.token, request.token)
             assert.equal(d.lock.fence, request.fence)
-            assert.same({ 60000, 33 }, { request.ttl_ms, request.fence_ttl_s })
+            assert.same({ 60000, 120 }, { request.ttl_ms, request.fence_ttl_s })
             assert.is_false(request.batchable)
         end
     end)

@@ -1,5 +1,6 @@
 -- Locks over one to five nodes: what a majority decides, and what a minority cannot spoil.
 
+local fault = require "support.fault"
 local process = require "support.process"
 local quorum = require "support.quorum"
 local servers = require "servers"
@@ -15,6 +16,7 @@ setup(function()
 end)
 
 teardown(function()
+    fault.stop_all()
     process.stop_all()
     servers.stop_all()
 end)
@@ -38,6 +40,18 @@ local function connected_client(nodes, options)
     return client
 end
 
+-- A lock that stands on every node. A majority is enough for a lock, so on a busy machine it may
+-- take more than one.
+local function acquire_everywhere(nodes, options)
+    local client = nodes:client()
+    local lock
+    assert(wait.wait_until(function()
+        lock = assert(client:acquire("job", options))
+        return nodes:comes_to(#nodes, "job", 0.1) or not lock:release()
+    end))
+    return lock
+end
+
 for count = 1, 5 do
     local majority = math.floor(count / 2) + 1
     local spare = count - majority -- nodes that a lock can do without
@@ -49,10 +63,18 @@ for count = 1, 5 do
             nodes = all:first(count)
         end)
 
-        it("holds a client's first lock on every node", function()
-            local lock = assert(nodes:client():try "job")
-            assert.is_true(nodes:comes_to(count, "job"))
-            assert.equal(count, nodes:count("job", lock.token))
+        it("holds most clients' first locks on every node", function()
+            local complete = 0
+            for index = 1, 10 do
+                nodes:ask_all("SCRIPT", "FLUSH")
+                local name = "job " .. index
+                local lock = assert(nodes:client():try(name))
+                if nodes:comes_to(count, name, 0.1) then
+                    complete = complete + 1
+                    assert.equal(count, nodes:count(name, lock.token))
+                end
+            end
+            assert.is_true(complete >= 7, complete)
         end)
 
         it("excludes another client", function()
@@ -84,7 +106,7 @@ for count = 1, 5 do
         end)
 
         it("extends on every node", function()
-            local lock = assert(nodes:client():acquire("job", { ttl = 5, renew = false }))
+            local lock = acquire_everywhere(nodes, { ttl = 5, renew = false })
             assert.is_true(lock:extend(100))
             assert.is_true(lock:remaining() > 10)
             for index = 1, count do
@@ -115,12 +137,13 @@ for count = 1, 5 do
         end)
 
         it("keeps a lock that a minority forgot, and does not create it there", function()
-            local lock = assert(nodes:client():acquire("job", { renew = false }))
+            local lock = acquire_everywhere(nodes, { renew = false })
             for index = 1, spare do
                 nodes:ask(index, "DEL", "job")
             end
             assert.is_true(lock:extend(60))
             assert.is_true(lock:held())
+            assert.equal(majority, nodes:count "job")
             assert.is_true(lock:release())
             assert.is_true(nodes:comes_to(0, "job"))
         end)
@@ -215,7 +238,7 @@ for count = 1, 5 do
         end)
 
         it("keeps a lock although a minority restarts empty", function()
-            local lock = assert(nodes:client():acquire("job", { renew = false }))
+            local lock = acquire_everywhere(nodes, { renew = false })
             for index = 1, spare do
                 nodes[index]:restart()
             end
@@ -244,6 +267,22 @@ for count = 1, 5 do
         end)
     end)
 end
+
+describe("a client's first lock", function()
+    it("waits a little for a node that is slower", function()
+        local proxies = {}
+        for index = 1, 3 do
+            proxies[index] = fault.proxy(all[index])
+            proxies[index]:set { delay_replies = index == 3 and 25 or 10 }
+        end
+        local complete = 0
+        for index = 1, 10 do
+            local lock = assert(quorum.of(proxies):client():try("job " .. index))
+            complete = complete + (all:count(lock.name) == 3 and 1 or 0)
+        end
+        assert.is_true(complete >= 3, complete) -- without waiting there would be none
+    end)
+end)
 
 describe("a quorum with a hung minority", function()
     it("refuses as soon as no majority can be had", function()

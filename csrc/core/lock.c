@@ -204,7 +204,8 @@ static int64_t next_ballot(struct rlk_quorum *quorum)
     return ballot;
 }
 
-/* A number from a far future is nobody's ballot: bidding above it would spread it to honest nodes. */
+/* A number from a far future is nobody's ballot: bidding above it would spread it to honest
+ * nodes. */
 static void note_fence(struct rlk_lock *lock, int64_t fence)
 {
     struct rlk_quorum *quorum = lock->quorum;

@@ -51,8 +51,8 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 
 /* From RLK_HOLDS to the status; false if it had left that before. */
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
-/* Its token may still stand on some node: it was not released, by this process, and its last possible
- * ttl is not over. */
+/* Its token may still stand on some node: it was not released, by this process, and its last
+ * possible ttl is not over. */
 bool rlk_holding_may_stand(const struct rlk_holding *holding);
 
 bool rlk_holding_is_lost(const struct rlk_holding *holding);

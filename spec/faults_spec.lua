@@ -357,7 +357,7 @@ describe("a node that", function()
 
     it("is a read-only replica has no vote, until it is promoted", function()
         local replica = servers.start_one {
-            config = { { "replicaof", "127.0.0.1 " .. nodes[1].port } },
+            config = { { "replicaof", "127.0.0.1 " .. nodes[3].port } },
         }
         finally(function() replica:close() end)
         assert.is_true(wait.wait_until(function()

@@ -780,7 +780,8 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
     request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;
-    request->once = lock->kind == RLK_RELEASE; /* the others may end the round before this one */
+    /* The others may end the round before this one has answered. */
+    request->once = lock->kind == RLK_RELEASE || (lock->kind == RLK_EXTEND && !lock->renewing);
     bool joins = lock->state == RLK_ACQUIRING && lock->lease.terms.wait_ms > 0 &&
                  (lock->quorum->inbox_ready & bit);
     if (joins)

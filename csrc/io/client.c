@@ -10,8 +10,7 @@
 #include "io/loop.h"
 #include "io/system.h"
 
-#define LINGER_MIN_MS \
-    2 /* for nodes that are asked for the first time, once a majority has granted */
+#define LINGER_MIN_MS 25 /* for nodes that are asked for the first time, after a majority */
 #define LINGER_MAX_MS 50
 #define CALLS 4          /* the one that is running, and the last few */
 #define CLOSE_BATCH 1000 /* locks that are released together */

@@ -11,9 +11,11 @@
 
 #include "core/agenda.h"
 #include "core/endpoint.h"
+#include "core/line.h"
 #include "core/lock.h"
 #include "core/node.h"
 #include "core/scripts.h"
+#include "core/siphash.h"
 #include "lua/compat.h"
 
 #define QUORUM "machine.quorum"
@@ -21,10 +23,11 @@
 #define NODE "machine.node"
 #define MEMO "machine.memo"
 #define AGENDA "machine.agenda"
+#define LINES "machine.lines"
 
 static const char *const kinds[] = {"acquire", "extend", "extend_many", "release", "inspect", NULL};
-static const char *const states[] = {"idle",  "acquiring", "waiting",
-                                     "owned", "releasing", "inspecting"};
+static const char *const states[] = {"idle",  "standing_by", "acquiring", "waiting",
+                                     "owned", "releasing",   "inspecting"};
 static const char *const outcomes[] = {"pending",  "acquired",    "extended",
                                        "released", "inspected",   "locked",
                                        "timeout",  "unavailable", "lost"};
@@ -367,6 +370,7 @@ static int quorum_jitter(lua_State *L)
 
 struct lock {
     struct rlk_lock machine;
+    struct rlk_in_line place;
     struct rlk_tally tallies[RLK_NODES_MAX];
     char key[RLK_KEY_MAX];
 };
@@ -407,11 +411,11 @@ static int check_node_number(lua_State *L, const struct rlk_lock *lock)
     return (int)node - 1;
 }
 
-/* lock:acquire({ ttl_ms =, wait_ms = 0, max_hold_ms = never, fence_ttl_s = 86400, renew =, fair = }, now) */
-static int lock_acquire(lua_State *L)
+/* { ttl_ms =, wait_ms = 0, max_hold_ms = never, fence_ttl_s = 86400, renew =, fair = } */
+static struct rlk_terms check_terms(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TTABLE);
-    struct rlk_terms terms = {
+    return (struct rlk_terms){
         .ttl_ms = whole_field(L, 2, "ttl_ms", 10000),
         .wait_ms = whole_field(L, 2, "wait_ms", 0),
         .max_hold_ms = whole_field(L, 2, "max_hold_ms", RLK_NEVER),
@@ -419,15 +423,62 @@ static int lock_acquire(lua_State *L)
         .renew = boolean_field(L, 2, "renew"),
         .fair = boolean_field(L, 2, "fair"),
     };
+}
+
+/* lock:acquire(terms, now) */
+static int lock_acquire(lua_State *L)
+{
+    struct rlk_terms terms = check_terms(L);
     rlk_lock_acquire(check_lock(L), &terms, check_whole(L, 3));
     return 0;
+}
+
+/* lock:stand_by(terms, now) */
+static int lock_stand_by(lua_State *L)
+{
+    struct rlk_terms terms = check_terms(L);
+    rlk_lock_stand_by(check_lock(L), &terms, check_whole(L, 3));
+    return 0;
+}
+
+/* lock:take_turn(nodes_answered, now) */
+static int lock_take_turn(lua_State *L)
+{
+    rlk_lock_take_turn(check_lock(L), lua_toboolean(L, 2), check_whole(L, 3));
+    return 0;
+}
+
+static const struct rlk_lock *check_other(lua_State *L)
+{
+    const struct lock *other = luaL_checkudata(L, 2, LOCK);
+    return &other->machine;
+}
+
+/* lock:share_verdict(first) */
+static int lock_share_verdict(lua_State *L)
+{
+    lua_pushboolean(L, rlk_lock_share_verdict(check_lock(L), check_other(L)));
+    return 1;
+}
+
+/* lock:copy_reasons(other) */
+static int lock_copy_reasons(lua_State *L)
+{
+    rlk_lock_copy_reasons(check_lock(L), check_other(L));
+    return 0;
+}
+
+static int lock_was_answered(lua_State *L)
+{
+    lua_pushboolean(L, rlk_lock_was_answered(check_lock(L)));
+    return 1;
 }
 
 /* lock:adopt(other): what the other owns, as the engine does */
 static int lock_adopt(lua_State *L)
 {
-    const struct lock *other = luaL_checkudata(L, 2, LOCK);
-    rlk_lock_adopt(check_lock(L), &other->machine.lease, other->machine.deadline_ms);
+    const struct rlk_lock *other = check_other(L);
+    rlk_lock_adopt(check_lock(L), &other->lease, other->deadline_ms);
     return 0;
 }
 
@@ -894,6 +945,113 @@ static int agenda_take(lua_State *L)
     return 1;
 }
 
+/* ---- lines ---- */
+
+static struct rlk_lines *check_lines(lua_State *L)
+{
+    return luaL_checkudata(L, 1, LINES);
+}
+
+static struct lock *check_member(lua_State *L)
+{
+    return luaL_checkudata(L, 2, LOCK);
+}
+
+/* lines(seed) */
+static int new_lines(lua_State *L)
+{
+    uint64_t seed = (uint64_t)luaL_checknumber(L, 1);
+    rlk_lines_init(new_object(L, sizeof(struct rlk_lines), LINES), seed);
+    lua_newtable(L);
+    rlk_setcompanion(L, -2);
+    return 1;
+}
+
+static int collect_lines(lua_State *L)
+{
+    rlk_lines_free(check_lines(L));
+    return 0;
+}
+
+/* The lines keep the lock alive while it stands in one. */
+static void keep_member(lua_State *L, bool keeps)
+{
+    rlk_getcompanion(L, 1);
+    lua_pushvalue(L, 2);
+    if (keeps)
+        lua_pushboolean(L, true);
+    else
+        lua_pushnil(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+static int push_member(lua_State *L, const struct rlk_in_line *place)
+{
+    if (place)
+        rlk_pushwhole(L, place->lock->id);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* lines:join(lock) */
+static int lines_join(lua_State *L)
+{
+    struct lock *lock = check_member(L);
+    keep_member(L, true);
+    lua_pushboolean(L, rlk_lines_join(check_lines(L), &lock->place, &lock->machine));
+    return 1;
+}
+
+/* lines:leave(lock) -> the id of who became the first */
+static int lines_leave(lua_State *L)
+{
+    struct rlk_in_line *next = rlk_lines_leave(check_lines(L), &check_member(L)->place);
+    keep_member(L, false);
+    return push_member(L, next);
+}
+
+/* lines:first(lock) -> the id of the first of its line */
+static int lines_first(lua_State *L)
+{
+    return push_member(L, rlk_line_first(&check_member(L)->place));
+}
+
+static int lines_is_first(lua_State *L)
+{
+    lua_pushboolean(L, rlk_line_is_first(&check_member(L)->place));
+    return 1;
+}
+
+/* lines:count() -> of lines */
+static int lines_count(lua_State *L)
+{
+    rlk_pushwhole(L, check_lines(L)->count);
+    return 1;
+}
+
+/* lines:free(): ends them, as the collector would */
+static int lines_free(lua_State *L)
+{
+    return collect_lines(L);
+}
+
+/* siphash(secret of 16 bytes, bytes) -> 16 digits */
+static int siphash(lua_State *L)
+{
+    size_t secret_len, len;
+    const char *secret = luaL_checklstring(L, 1, &secret_len);
+    const char *bytes = luaL_checklstring(L, 2, &len);
+    uint64_t words[2];
+    luaL_argcheck(L, secret_len == sizeof words, 1, "not 16 bytes");
+    memcpy(words, secret, sizeof words);
+    char digits[24];
+    snprintf(digits, sizeof digits, "%016llx", (unsigned long long)rlk_siphash(words, bytes, len));
+    lua_pushstring(L, digits);
+    return 1;
+}
+
 /* ---- processes ---- */
 
 /* fork() -> 0 in the child, the child's pid in the parent */
@@ -931,6 +1089,8 @@ static const luaL_Reg functions[] = {
     {"node", new_node},
     {"memo", new_memo},
     {"agenda", new_agenda},
+    {"lines", new_lines},
+    {"siphash", siphash},
     {"encode", encode},
     {"decode", decode},
     {"read_wake", read_wake},
@@ -956,6 +1116,10 @@ static const luaL_Reg quorum_methods[] = {
 
 static const luaL_Reg lock_methods[] = {
     {"acquire", lock_acquire},
+    {"stand_by", lock_stand_by},
+    {"take_turn", lock_take_turn},
+    {"share_verdict", lock_share_verdict},
+    {"copy_reasons", lock_copy_reasons},
     {"adopt", lock_adopt},
     {"extend", lock_extend},
     {"release", lock_release},
@@ -971,6 +1135,7 @@ static const luaL_Reg lock_methods[] = {
     {"wants", lock_wants},
     {"next_request", lock_next_request},
     {"next_time", lock_next_time},
+    {"was_answered", lock_was_answered},
     {"wants_inbox", lock_wants_inbox},
     {"remaining", lock_remaining},
     {"tally", lock_tally},
@@ -996,6 +1161,13 @@ static const luaL_Reg agenda_methods[] = {
     {"take", agenda_take},       {NULL, NULL},
 };
 
+static const luaL_Reg lines_methods[] = {
+    {"join", lines_join},   {"leave", lines_leave},
+    {"first", lines_first}, {"is_first", lines_is_first},
+    {"count", lines_count}, {"free", lines_free},
+    {NULL, NULL},
+};
+
 __attribute__((visibility("default"))) int luaopen_machine(lua_State *L);
 
 int luaopen_machine(lua_State *L)
@@ -1005,6 +1177,7 @@ int luaopen_machine(lua_State *L)
     new_type(L, NODE, node_methods, NULL, collect_node);
     new_type(L, MEMO, memo_methods, NULL, collect_memo);
     new_type(L, AGENDA, agenda_methods, NULL, collect_agenda);
+    new_type(L, LINES, lines_methods, NULL, collect_lines);
     lua_newtable(L);
     set_functions(L, functions);
     lua_newtable(L);

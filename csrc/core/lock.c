@@ -236,7 +236,7 @@ static void start_another_attempt(struct rlk_lock *lock, int64_t now_ms)
         lock->round_until_ms = lock->wait_until_ms;
 }
 
-void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
+static void arrive(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
 {
     assert(lock->state == RLK_IDLE || lock->state == RLK_OWNED);
     assert(terms->ttl_ms >= 1 && terms->wait_ms >= 0);
@@ -249,6 +249,12 @@ void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int6
         terms->wait_ms >= RLK_NEVER - now_ms ? RLK_NEVER : now_ms + terms->wait_ms;
     lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
     lock->tries = 0;
+    end_round(lock);
+}
+
+void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
+{
+    arrive(lock, terms, now_ms);
     start_attempt(lock, now_ms);
 }
 
@@ -364,6 +370,7 @@ static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
         int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
         if (now_ms < deadline_ms) {
             own(lock, deadline_ms);
+            lock->give_up_at_ms = RLK_NEVER;
             leave_other_queues(lock);
         } else {
             fail_attempt(lock, now_ms);
@@ -376,11 +383,62 @@ static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 void rlk_lock_cancel(struct rlk_lock *lock, int64_t now_ms)
 {
     (void)now_ms;
-    if (lock->state != RLK_ACQUIRING && lock->state != RLK_WAITING)
+    if (lock->state != RLK_ACQUIRING && lock->state != RLK_WAITING &&
+        lock->state != RLK_STANDING_BY)
         return;
     if (lock->state == RLK_ACQUIRING)
         owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
     finish(lock, RLK_TIMEOUT);
+}
+
+/* ---- standing by ---- */
+
+/* Its round asks nobody; what is remembered of it is the moment of its arrival, t0_ms. */
+void rlk_lock_stand_by(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
+{
+    assert(terms->wait_ms > 0);
+    arrive(lock, terms, now_ms);
+    lock->lease.nodes = 0;
+    lock->state = RLK_STANDING_BY;
+    start_round(lock, RLK_ACQUIRE, 0, now_ms);
+}
+
+void rlk_lock_take_turn(struct rlk_lock *lock, bool nodes_answered, int64_t now_ms)
+{
+    assert(lock->state == RLK_STANDING_BY);
+    if (now_ms >= lock->wait_until_ms)
+        return;
+    if (nodes_answered)
+        lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
+    start_another_attempt(lock, now_ms);
+}
+
+/* It was not the end of its own wait, nor of a short lease, that made it give up. */
+static bool is_without_nodes(const struct rlk_lock *lock)
+{
+    return lock->outcome == RLK_UNAVAILABLE && lock->kind == RLK_ACQUIRE &&
+           !rlk_lock_was_answered(lock) && lock->wait_until_ms >= lock->give_up_at_ms &&
+           !has_majority(lock, lock->granted);
+}
+
+bool rlk_lock_share_verdict(struct rlk_lock *lock, const struct rlk_lock *first)
+{
+    if (lock->state != RLK_STANDING_BY || !is_without_nodes(first) || lock->t0_ms > first->t0_ms)
+        return false;
+    rlk_lock_copy_reasons(lock, first);
+    finish(lock, RLK_UNAVAILABLE);
+    return true;
+}
+
+void rlk_lock_copy_reasons(struct rlk_lock *lock, const struct rlk_lock *from)
+{
+    assert(lock->quorum == from->quorum);
+    for (int node = 0; node < lock->quorum->nodes; node++) {
+        struct rlk_tally *tally = &lock->tallies[node];
+        struct rlk_tally copy = from->tallies[node];
+        memcpy(copy.owed_token, tally->owed_token, sizeof copy.owed_token);
+        *tally = copy;
+    }
 }
 
 /* ---- extend ---- */
@@ -533,7 +591,7 @@ static void send_again(struct rlk_lock *lock, int node)
  * safer, also when a majority has granted or extended already. */
 static bool is_open(const struct rlk_lock *lock)
 {
-    return lock->state != RLK_IDLE && lock->state != RLK_WAITING;
+    return lock->state != RLK_IDLE && lock->state != RLK_STANDING_BY && lock->state != RLK_WAITING;
 }
 
 /* An extension or release may be applied twice. An acquire may not: what became of it is
@@ -567,6 +625,7 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
             finish(lock, RLK_INSPECTED);
         break;
     case RLK_IDLE:
+    case RLK_STANDING_BY:
     case RLK_WAITING:
         break;
     }
@@ -699,6 +758,10 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
             judge(lock, now_ms);
         }
         break;
+    case RLK_STANDING_BY:
+        if (now_ms >= lock->wait_until_ms)
+            finish(lock, RLK_TIMEOUT);
+        break;
     case RLK_WAITING:
         if (now_ms >= lock->wait_until_ms)
             give_up(lock);
@@ -830,6 +893,8 @@ static int64_t next_time_of_state(const struct rlk_lock *lock)
     case RLK_RELEASING:
     case RLK_INSPECTING:
         return lock->round_until_ms;
+    case RLK_STANDING_BY:
+        return lock->wait_until_ms;
     case RLK_WAITING:
         return earlier(lock->poll_at_ms, lock->wait_until_ms);
     case RLK_OWNED:
@@ -849,6 +914,11 @@ bool rlk_lock_is_done(const struct rlk_lock *lock)
 {
     rlk_nodes unfinished = lock->owed_sent | lock->owed_later | lock->leaving_later;
     return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !unfinished;
+}
+
+bool rlk_lock_was_answered(const struct rlk_lock *lock)
+{
+    return lock->give_up_at_ms == RLK_NEVER;
 }
 
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)

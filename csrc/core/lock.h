@@ -24,9 +24,10 @@
 
 enum rlk_state {
     RLK_IDLE,
-    RLK_ACQUIRING, /* an attempt is on its way */
-    RLK_WAITING,   /* for a wake-up, or for poll_at_ms */
-    RLK_OWNED,     /* and perhaps being extended */
+    RLK_STANDING_BY, /* behind another waiter of its loop: see core/line.h */
+    RLK_ACQUIRING,   /* an attempt is on its way */
+    RLK_WAITING,     /* for a wake-up, or for poll_at_ms */
+    RLK_OWNED,       /* and perhaps being extended */
     RLK_RELEASING,
     RLK_INSPECTING,
 };
@@ -144,6 +145,24 @@ void rlk_lock_retire(struct rlk_lock *lock);
 
 void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms);
 
+/* An acquire that asks no node yet, since another lock of the same quorum already waits for the
+ * same key. It ends as RLK_TIMEOUT at the end of its wait, which must not be 0; by
+ * rlk_lock_cancel(); or by one of the next two. */
+void rlk_lock_stand_by(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms);
+
+/* It stands by, and is the first now: it makes its first attempt, with the rank of its arrival. If
+ * a majority has answered the one before it, the nodes have one timeout to answer it as well, else
+ * what is left of the one since its arrival. A wait that is over is left to rlk_lock_time(). */
+void rlk_lock_take_turn(struct rlk_lock *lock, bool nodes_answered, int64_t now_ms);
+
+/* If it stands by, and the first ended as RLK_UNAVAILABLE because no majority has answered for a
+ * timeout, nor when it was asked after this one's arrival: then it ends as RLK_UNAVAILABLE too,
+ * for the same reasons. Else false, and nothing changes. */
+bool rlk_lock_share_verdict(struct rlk_lock *lock, const struct rlk_lock *first);
+
+/* What the nodes told another lock of the same quorum: for one that ended while it stood by. */
+void rlk_lock_copy_reasons(struct rlk_lock *lock, const struct rlk_lock *from);
+
 /* To now + ttl. Extends only what is owned; an expired lease is lost. */
 void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms);
 
@@ -184,6 +203,9 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock);
 
 /* Nothing is under way, and nothing is wanted of any node. */
 bool rlk_lock_is_done(const struct rlk_lock *lock);
+
+/* A majority of the nodes has answered its last acquire: for rlk_lock_take_turn(). */
+bool rlk_lock_was_answered(const struct rlk_lock *lock);
 
 /* It waits, or is about to: subscribe to the inbox on every node. */
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock);

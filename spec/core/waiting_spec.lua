@@ -627,3 +627,309 @@ describe("a wake-up", function()
         assert.same({ "owned", "extended" }, { d.lock.state, d.lock.outcome })
     end)
 end)
+
+describe("who stands by", function()
+    -- A second lock of the driver's quorum, put in line behind the driver's own.
+    local function behind(d, terms)
+        local second = { lock = d.quorum:lock("name", { id = 2 }) }
+        function second:put(command, ...)
+            local arguments = { ... }
+            arguments[#arguments + 1] = d.now
+            d:top_up()
+            self.lock[command](self.lock, (table.unpack or unpack)(arguments)) -- luacheck: ignore 113
+            return self
+        end
+        function second:end_of_wait()
+            return self.lock:next_time()
+        end
+        return second:put("stand_by", terms or { wait_ms = 60000, ttl_ms = 2000 })
+    end
+
+    -- Who is first, and one that came behind it after some time.
+    local function pair(options, later_ms)
+        local d = driver.new(options):acquire { wait_ms = 60000, ttl_ms = 2000 }
+        d.now = d.now + (later_ms or 0)
+        return d, behind(d)
+    end
+
+    local function fail_until_end(d, votes)
+        while d.lock.outcome == "pending" do
+            if d.lock.state == "acquiring" then
+                d:answer_each(votes)
+            else
+                d:jump()
+            end
+        end
+    end
+
+    local UNREACHABLE = { "unreachable", "unreachable", held() }
+
+    it("asks nothing of any node, and uses up no token", function()
+        local d, second = pair()
+        assert.same({ "standing_by", "pending" }, { second.lock.state, second.lock.outcome })
+        assert.same(NONE, second.lock:wants())
+        assert.not_equal("", d.quorum.token)
+        assert.is_false(second.lock:is_done())
+    end)
+
+    it("wants no inbox, and is not moved by one", function()
+        local d, second = pair()
+        d.quorum:set { inbox_ready = ALL }
+        second:put "inbox_ready"
+        assert.equal("standing_by", second.lock.state)
+        assert.is_false(second.lock:wants_inbox())
+    end)
+
+    it("times out at the end of its wait, and not before", function()
+        local d = driver.new()
+        local second = behind(d, { wait_ms = 700 })
+        assert.equal(d.now + 700, second:end_of_wait())
+        d.now = d.now + 699
+        second:put "time"
+        assert.equal("pending", second.lock.outcome)
+        d.now = d.now + 1
+        second:put "time"
+        assert.same({ "idle", "timeout" }, { second.lock.state, second.lock.outcome })
+        assert.is_true(second.lock:is_done())
+    end)
+
+    it("for ever waits for no moment", function()
+        local d = driver.new()
+        local second = behind(d, { wait_ms = NEVER })
+        assert.equal(NEVER, second:end_of_wait())
+        d.now = d.now + 1e12
+        second:put "time"
+        assert.equal("pending", second.lock.outcome)
+    end)
+
+    it("can be cancelled, and leaves nothing behind", function()
+        local _, second = pair()
+        second:put "cancel"
+        assert.same({ "idle", "timeout" }, { second.lock.state, second.lock.outcome })
+        assert.is_true(second.lock:is_done())
+    end)
+
+    it("passes on a wake-up that was meant for its earlier wait", function()
+        local _, second = pair()
+        second:put("wake", 2, 0)
+        assert.equal("standing_by", second.lock.state)
+        local request = second.lock:next_request(2)
+        assert.same({ "release", "", "redlock:inbox/2" },
+            { request.kind, request.token, request.waiter })
+    end)
+
+    it("still gives back what an earlier acquire of the same machine owes", function()
+        local d = driver.new():acquire { wait_ms = 1000 }
+        d:pull()
+        local token = d.lock.token
+        d:put("cancel"):put("stand_by", { wait_ms = 1000 })
+        local requests = d:pull()
+        assert.equal(3, #requests)
+        for _, request in ipairs(requests) do
+            assert.same({ "release", token, "" }, { request.kind, request.token, request.waiter })
+        end
+        assert.same(NONE, d.lock.nodes)
+    end)
+
+    it("is not moved by votes of an earlier round", function()
+        local d = driver.new():acquire { wait_ms = 1000 }
+        d:pull()
+        local round = d.lock.round
+        d:put("cancel"):put("stand_by", { wait_ms = 1000 })
+        for node = 1, 3 do
+            d:put("vote", node, round, "granted")
+        end
+        assert.same({ "standing_by", "pending" }, { d.lock.state, d.lock.outcome })
+        assert.equal("no_answer", d.lock:tally(1).reason)
+    end)
+
+    describe("and takes its turn", function()
+        it("asks every node at once, with the rank of its arrival", function()
+            local d = driver.new { inbox_ready = ALL }
+            local arrival, second = d.wall_us, behind(d)
+            d.now, d.wall_us = d.now + 5000, d.wall_us + 5e6
+            second:put("take_turn", true)
+            assert.equal("acquiring", second.lock.state)
+            for node = 1, 3 do
+                local request = second.lock:next_request(node)
+                assert.same({ "acquire", "redlock:inbox/2", arrival },
+                    { request.kind, request.waiter, request.arrival_us })
+            end
+            for node = 1, 3 do
+                second:put("vote", node, second.lock.round, "granted")
+            end
+            assert.equal("acquired", second.lock.outcome)
+            local validity_ms = d.quorum:validity(2000)
+            assert.equal(validity_ms, second.lock:remaining(d.now))
+        end)
+
+        it("waits no longer than it would have", function()
+            local d = driver.new { timeout_ms = 400 }
+            local second = behind(d, { wait_ms = 1000 })
+            d.now = d.now + 900
+            second:put("take_turn", true)
+            assert.equal(d.now + 100, second.lock:next_time())
+            d.now = d.now + 100
+            second:put "time"
+            assert.equal("unavailable", second.lock.outcome)
+        end)
+
+        it("but not when its wait is over: the time ends it", function()
+            local d = driver.new()
+            local second = behind(d, { wait_ms = 1000 })
+            d.now = d.now + 1000
+            second:put("take_turn", true)
+            assert.equal("standing_by", second.lock.state)
+            assert.is_true(second.lock:next_time() <= d.now)
+            second:put "time"
+            assert.equal("timeout", second.lock.outcome)
+        end)
+
+        -- How long it tries when no majority answers.
+        local function patience(nodes_answered)
+            local d = driver.new { timeout_ms = 400 }
+            local start = d.now + 300
+            d:put("stand_by", { wait_ms = 60000 })
+            d.now = start
+            d:put("take_turn", nodes_answered)
+            fail_until_end(d, UNREACHABLE)
+            assert.equal("unavailable", d.lock.outcome)
+            return d.now - start
+        end
+
+        it("has a whole timeout to be answered, if the one before it was", function()
+            local took_ms = patience(true)
+            assert.is_true(took_ms >= 400 and took_ms <= 400 + 250)
+        end)
+
+        it("has what is left of its timeout, if the one before it was not", function()
+            local took_ms = patience(false)
+            assert.is_true(took_ms >= 100 and took_ms <= 100 + 250)
+        end)
+    end)
+
+    describe("and knows whether the one before it was answered:", function()
+        local function was_answered(votes)
+            local d = driver.new():acquire { wait_ms = 60000, ttl_ms = 2000 }
+            assert.is_false(d.lock:was_answered())
+            return d:answer_each(votes).lock:was_answered()
+        end
+
+        it("it was, if a majority granted or refused", function()
+            assert.is_true(was_answered { "granted", "granted", "unreachable" })
+            assert.is_true(was_answered { held(), held(), "unreachable" })
+        end)
+
+        it("it was not, if fewer did", function()
+            assert.is_false(was_answered { held(), "unreachable", "busy" })
+        end)
+    end)
+
+    describe("and shares the verdict of the first", function()
+        local function assert_not_shared(d, second)
+            assert.is_false(second.lock:share_verdict(d.lock))
+            assert.same({ "standing_by", "pending" }, { second.lock.state, second.lock.outcome })
+        end
+
+        it("if no majority answered when it was asked after it came", function()
+            local d, second = pair({ timeout_ms = 400 }, 100)
+            fail_until_end(d, { "unreachable", { reason = "noauth", text = "NOAUTH who?" },
+                held(777) })
+            assert.equal("unavailable", d.lock.outcome)
+            assert.is_true(second.lock:share_verdict(d.lock))
+            assert.same({ "idle", "unavailable" }, { second.lock.state, second.lock.outcome })
+            assert.is_true(second.lock:is_done())
+            for node = 1, 3 do
+                assert.same(d.lock:tally(node), second.lock:tally(node))
+            end
+            assert.equal("NOAUTH who?", second.lock:tally(2).text)
+        end)
+
+        it("not while that has none, nor if it is another", function()
+            local d, second = pair()
+            assert_not_shared(d, second)
+            d:put "cancel"
+            assert_not_shared(d, second)
+            d, second = pair()
+            d:answer_all "granted"
+            assert_not_shared(d, second)
+        end)
+
+        it("not if it came after the last time that the nodes were asked", function()
+            local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 60000, ttl_ms = 2000 }
+            d:pass(399)
+            assert.equal("acquiring", d.lock.state)
+            local second = behind(d)
+            d:pass(1)
+            d.now = d.now + 10000
+            assert.equal("unavailable", d.lock.outcome)
+            assert_not_shared(d, second)
+        end)
+
+        it("not if that only came to the end of a shorter wait", function()
+            local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 50 }
+            local second = behind(d)
+            fail_until_end(d, UNREACHABLE)
+            assert.equal("unavailable", d.lock.outcome)
+            assert_not_shared(d, second)
+        end)
+
+        it("not if a majority had answered that before: its own wait goes on", function()
+            local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 5000 }
+            d:answer_all(held(100))
+            local second = behind(d)
+            fail_until_end(d, UNREACHABLE)
+            assert.equal("unavailable", d.lock.outcome)
+            assert_not_shared(d, second)
+        end)
+
+        it("not if that was granted, but too late for a short lease", function()
+            local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 60000, ttl_ms = 5 }
+            local second = behind(d)
+            while d.lock.outcome == "pending" do
+                if d.lock.state == "acquiring" then
+                    d:settle_debts()
+                    d:pull()
+                    d.now = d.now + 20
+                    d:answer(1, "granted")
+                    d:answer(2, "granted")
+                    d:answer(3, "unreachable")
+                else
+                    d:jump()
+                end
+            end
+            assert.equal("unavailable", d.lock.outcome)
+            assert_not_shared(d, second)
+        end)
+
+        it("not if it asks the nodes itself by now", function()
+            local d, second = pair { timeout_ms = 400 }
+            second:put("take_turn", false)
+            fail_until_end(d, UNREACHABLE)
+            assert.is_false(second.lock:share_verdict(d.lock))
+            assert.equal("acquiring", second.lock.state)
+        end)
+    end)
+
+    it("can be told what the nodes told the first", function()
+        local d, second = pair()
+        d:answer_each { held(4321), { reason = "held", text = "token", fence = 17 }, "stalled" }
+        second.lock:copy_reasons(d.lock)
+        for node = 1, 3 do
+            assert.same(d.lock:tally(node), second.lock:tally(node))
+        end
+        assert.equal(4321, second.lock:tally(1).ttl_ms)
+        assert.equal("standing_by", second.lock.state)
+    end)
+
+    it("keeps its own debts when it is told another's reasons", function()
+        local d = driver.new():acquire { wait_ms = 1000 }
+        d:pull()
+        local token, first = d.lock.token, driver.new()
+        d:put("cancel"):put("stand_by", { wait_ms = 1000 })
+        local other = d.quorum:lock("name", { id = 2 })
+        assert.not_equal(token, first.lock.token)
+        d.lock:copy_reasons(other)
+        assert.equal(token, d:pull()[1].token)
+    end)
+end)

@@ -304,11 +304,18 @@ static void give_up(struct rlk_lock *lock)
         finish(lock, lock->lease.terms.wait_ms == 0 ? RLK_LOCKED : RLK_TIMEOUT);
 }
 
+/* Also by votes that came after the attempt had failed without them. */
+static void note_answers(struct rlk_lock *lock)
+{
+    if (!has_majority(lock, lock->granted) &&
+        has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
+        lock->give_up_at_ms = RLK_NEVER;
+}
+
 /* The nodes answered, and the lock is not mine. */
 static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
 {
-    if (has_majority(lock, nodes_that_said(lock, rlk_reason_is_answer)))
-        lock->give_up_at_ms = RLK_NEVER;
+    note_answers(lock);
     if (now_ms >= lock->wait_until_ms)
         give_up(lock);
     else if (lock->woken)
@@ -624,9 +631,11 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
         if (!pending(lock))
             finish(lock, RLK_INSPECTED);
         break;
+    case RLK_WAITING:
+        note_answers(lock);
+        break;
     case RLK_IDLE:
     case RLK_STANDING_BY:
-    case RLK_WAITING:
         break;
     }
 }

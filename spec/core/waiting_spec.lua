@@ -223,6 +223,14 @@ describe("a wait without a majority of nodes", function()
         assert.equal(start + 50, d.now)
     end)
 
+    it("goes on to its end also if one node of that majority answered last", function()
+        local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 20000 }
+        d:answer_each { "unreachable", held(100), held(100) }
+        local start = d.now
+        unreachable_until_end(d)
+        assert.equal(start + 20000, d.now)
+    end)
+
     it("goes on to its end once a majority has answered, and says what was last", function()
         local d = driver.new { timeout_ms = 400 }:acquire { wait_ms = 20000 }:answer_all(held(100))
         local start = d.now
@@ -259,6 +267,17 @@ describe("the inbox", function()
         local d = driver.new():acquire { wait_ms = 60000 }
         assert.is_false(d.lock:wants_inbox())
         d:answer_all(held())
+        assert.is_true(d.lock:wants_inbox())
+    end)
+
+    it("is wanted also if that was known only after the attempt had failed without it", function()
+        local d = driver.new():acquire { wait_ms = 60000 }
+        d:pull()
+        d:answer(1, "unreachable")
+        d:answer(2, held())
+        assert.equal("waiting", d.lock.state)
+        assert.is_false(d.lock:wants_inbox())
+        d:answer(3, held())
         assert.is_true(d.lock:wants_inbox())
     end)
 
@@ -818,6 +837,7 @@ describe("who stands by", function()
         it("it was, if a majority granted or refused", function()
             assert.is_true(was_answered { "granted", "granted", "unreachable" })
             assert.is_true(was_answered { held(), held(), "unreachable" })
+            assert.is_true(was_answered { "unreachable", held(), held() })
         end)
 
         it("it was not, if fewer did", function()

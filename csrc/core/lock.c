@@ -643,8 +643,7 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
 /* A node that needs but a fresh connection must not wait for one that hangs. */
 static void hasten_round(struct rlk_lock *lock, int64_t now_ms)
 {
-    if (lock->round_until_ms > now_ms + DIAL_AGAIN_MS)
-        lock->round_until_ms = now_ms + DIAL_AGAIN_MS;
+    lock->round_until_ms = rlk_earlier(lock->round_until_ms, now_ms + DIAL_AGAIN_MS);
 }
 
 static bool is_undelivered(enum rlk_reason reason)
@@ -714,8 +713,8 @@ void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_m
         return;
     if (has_majority(lock, lock->woken))
         start_another_attempt(lock, now_ms);
-    else if (lock->poll_at_ms > now_ms + WAKE_GATHER_MS)
-        lock->poll_at_ms = now_ms + WAKE_GATHER_MS;
+    else
+        lock->poll_at_ms = rlk_earlier(lock->poll_at_ms, now_ms + WAKE_GATHER_MS);
 }
 
 void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms)
@@ -726,8 +725,8 @@ void rlk_lock_inbox_ready(struct rlk_lock *lock, int64_t now_ms)
         return;
     if (ready == rlk_all_nodes(lock->quorum))
         start_another_attempt(lock, now_ms);
-    else if (lock->poll_at_ms > now_ms + WAKE_GATHER_MS)
-        lock->poll_at_ms = now_ms + WAKE_GATHER_MS;
+    else
+        lock->poll_at_ms = rlk_earlier(lock->poll_at_ms, now_ms + WAKE_GATHER_MS);
 }
 
 static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
@@ -881,17 +880,12 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *
     return true;
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int64_t next_time_of_owed(const struct rlk_lock *lock)
 {
     int64_t next_ms =
         lock->owed | lock->owed_sent | lock->owed_later ? lock->owed_until_ms : RLK_NEVER;
     if (lock->owed_later | lock->leaving_later)
-        next_ms = earlier(next_ms, lock->again_at_ms);
+        next_ms = rlk_earlier(next_ms, lock->again_at_ms);
     return next_ms;
 }
 
@@ -905,9 +899,10 @@ static int64_t next_time_of_state(const struct rlk_lock *lock)
     case RLK_STANDING_BY:
         return lock->wait_until_ms;
     case RLK_WAITING:
-        return earlier(lock->poll_at_ms, lock->wait_until_ms);
+        return rlk_earlier(lock->poll_at_ms, lock->wait_until_ms);
     case RLK_OWNED:
-        return earlier(lock->asking ? lock->round_until_ms : lock->renew_at_ms, lock->deadline_ms);
+        return rlk_earlier(lock->asking ? lock->round_until_ms : lock->renew_at_ms,
+                           lock->deadline_ms);
     case RLK_IDLE:
         break;
     }
@@ -916,7 +911,7 @@ static int64_t next_time_of_state(const struct rlk_lock *lock)
 
 int64_t rlk_lock_next_time(const struct rlk_lock *lock)
 {
-    return earlier(next_time_of_state(lock), next_time_of_owed(lock));
+    return rlk_earlier(next_time_of_state(lock), next_time_of_owed(lock));
 }
 
 bool rlk_lock_is_done(const struct rlk_lock *lock)

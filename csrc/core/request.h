@@ -18,6 +18,11 @@
 /* Milliseconds that no waiter and no lease reaches. */
 #define RLK_NEVER INT64_MAX
 
+static inline int64_t rlk_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 enum rlk_request_kind {
     RLK_ACQUIRE,
     RLK_EXTEND,

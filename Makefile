@@ -56,7 +56,7 @@ C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
 LUA_FOLDERS := $(wildcard lua spec examples bench bin $(SCRIPTS))
 
-.PHONY: build specs everything help test lint format bench demo asan tsan valgrind docs env \
+.PHONY: build specs everything help test lint format bench bench-nginx demo asan tsan valgrind docs env \
     rock check-rock install clean FORCE
 .DELETE_ON_ERROR:
 
@@ -177,6 +177,10 @@ valgrind: ## specs under valgrind, a representative part; all with VALGRIND_SPEC
 
 bench: $(MODULE) $(FLOOR) ## pairs per second and latency, beside bare hiredis
 	@$(VARIABLES) $(LUA) bench/run.lua $(ARGS)
+
+bench-nginx: ## requests per second in nginx, under wrk, beside locks written by hand on cosockets
+	@$(MAKE) -s build LUA=luajit
+	@$(VARIABLES) $(LUA) bench/nginx.lua $(ARGS)
 
 demo: $(MODULE) ## locks on five private Redis servers, with and without trouble
 	@$(VARIABLES) $(LUA) examples/demo.lua $(ARGS)

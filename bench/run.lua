@@ -5,8 +5,10 @@
 --     lua5.4 bench/run.lua [--nodes 1,5] [--rounds 9] [--seconds 0.3] [--json FILE]
 
 local root = arg[0]:match("^(.*)bench/run%.lua$") or "./"
-package.path = root .. "examples/?.lua;" .. package.path
+package.path = root .. "examples/?.lua;" .. root .. "bench/?.lua;" .. package.path
 
+local command_line = require "command_line"
+local figures = require "figures"
 local keeper = require "keeper"
 local servers = require "servers"
 
@@ -14,17 +16,8 @@ local FLOOR = "build/bench/floor"
 local SCRIPTS = "csrc/core/scripts"
 local LUAS = { "lua5.4", "luajit" }
 
-local function parse_options(words)
-    local options = { nodes = "1,5", rounds = 9, seconds = 0.3 }
-    for index = 1, #words, 2 do
-        local name, value = words[index]:match("^%-%-(%a+)$"), words[index + 1]
-        if not name or not value or not (options[name] or name == "json") then
-            error("usage: bench/run.lua [--nodes 1,5] [--rounds N] [--seconds S] [--json FILE]", 0)
-        end
-        options[name] = type(options[name]) == "number" and assert(tonumber(value)) or value
-    end
-    return options
-end
+local USAGE = "usage: bench/run.lua [--nodes 1,5] [--rounds N] [--seconds S] [--json FILE]"
+local DEFAULTS = { nodes = "1,5", rounds = 9, seconds = 0.3, json = "" }
 
 local function file_exists(path)
     local file = io.open(path)
@@ -103,44 +96,16 @@ end
 
 --- Measuring and printing ---------------------------------------------------------------------
 
-local function sorted(values)
-    table.sort(values)
-    return values
-end
-
-local function median(values)
-    local list = sorted(values)
-    local middle = math.floor((#list + 1) / 2)
-    return #list % 2 == 1 and list[middle] or (list[middle] + list[middle + 1]) / 2
-end
-
-local function column(contestant, field)
-    local values = {}
-    for index, round in ipairs(contestant.rounds) do
-        values[index] = round[field]
-    end
-    return values
-end
-
-local function ratio(contestant, floor)
-    local values = {}
-    for index, round in ipairs(contestant.rounds) do
-        values[index] = round.pairs_per_second / floor.rounds[index].pairs_per_second
-    end
-    sorted(values)
-    return { median = median(values), min = values[1], max = values[#values] }
-end
-
 local function summarise(contestants)
-    local rows = {}
+    local rows, floor, with_scripts = {}, contestants[1].rounds, contestants[2].rounds
     for index, contestant in ipairs(contestants) do
         rows[index] = {
             name = contestant.name,
-            pairs_per_second = median(column(contestant, "pairs_per_second")),
-            acquire_p50_us = median(column(contestant, "p50")),
-            acquire_p99_us = median(column(contestant, "p99")),
-            to_floor_plain = ratio(contestant, contestants[1]),
-            to_floor_scripts = ratio(contestant, contestants[2]),
+            pairs_per_second = figures.median(contestant.rounds, "pairs_per_second"),
+            acquire_p50_us = figures.median(contestant.rounds, "p50"),
+            acquire_p99_us = figures.median(contestant.rounds, "p99"),
+            to_floor_plain = figures.ratio(contestant.rounds, floor, "pairs_per_second"),
+            to_floor_scripts = figures.ratio(contestant.rounds, with_scripts, "pairs_per_second"),
         }
     end
     return rows
@@ -170,51 +135,25 @@ local function print_rows(node_count, rows)
     print(("\n%-18s %10s %12s %12s   %-19s %s"):format(
         node_count == 1 and "one node" or node_count .. " nodes",
         "pairs/s", "acquire p50", "acquire p99", "to floor, plain", "to floor, scripts"))
-    local function show(of)
-        return ("%.2f (%.2f-%.2f)"):format(of.median, of.min, of.max)
-    end
     for _, row in ipairs(rows) do
         print(("%-18s %10.0f %9.1f us %9.1f us   %-19s %s"):format(
             row.name, row.pairs_per_second, row.acquire_p50_us, row.acquire_p99_us,
-            show(row.to_floor_plain), show(row.to_floor_scripts)))
+            figures.show(row.to_floor_plain), figures.show(row.to_floor_scripts)))
     end
-end
-
-local function to_json(value)
-    if type(value) ~= "table" then
-        return type(value) == "number" and ("%.6g"):format(value) or ("%q"):format(value)
-    end
-    local parts = {}
-    for _, element in ipairs(value) do
-        parts[#parts + 1] = to_json(element)
-    end
-    if #parts > 0 then
-        return "[" .. table.concat(parts, ",") .. "]"
-    end
-    for name, field in pairs(value) do
-        parts[#parts + 1] = ("%q:%s"):format(name, to_json(field))
-    end
-    return "{" .. table.concat(sorted(parts), ",") .. "}"
-end
-
-local function write_json(path, results)
-    local file = assert(io.open(path, "w"))
-    file:write(to_json(results), "\n")
-    file:close()
 end
 
 local function main()
-    local options = parse_options(arg)
+    local options = command_line.parse(arg, DEFAULTS, USAGE)
     local results = {}
-    for count in options.nodes:gmatch("%d+") do
-        local rows = measure(tonumber(count), options)
-        print_rows(tonumber(count), rows)
-        results[#results + 1] = { nodes = tonumber(count), contestants = rows }
+    for _, count in ipairs(command_line.numbers(options.nodes)) do
+        local rows = measure(count, options)
+        print_rows(count, rows)
+        results[#results + 1] = { nodes = count, contestants = rows }
     end
     print(("\nMedians of %d rounds; in brackets the smallest and largest ratio."):format(
         options.rounds))
-    if options.json then
-        write_json(options.json, results)
+    if options.json ~= "" then
+        figures.write_json(options.json, results)
     end
 end
 

@@ -849,7 +849,7 @@ static int reason_of_error(lua_State *L)
     return 1;
 }
 
-/* reason(word) -> { text =, answer =, harmless = } */
+/* reason(word) -> { text =, answer =, harmless =, undelivered = } */
 static int describe_reason(lua_State *L)
 {
     enum rlk_reason reason = check_reason(L, 1);
@@ -857,6 +857,7 @@ static int describe_reason(lua_State *L)
     set_text(L, "text", rlk_reason_text(reason));
     set_boolean(L, "answer", rlk_reason_is_answer(reason));
     set_boolean(L, "harmless", rlk_reason_is_harmless(reason));
+    set_boolean(L, "undelivered", rlk_reason_is_undelivered(reason));
     return 1;
 }
 

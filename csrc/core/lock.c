@@ -258,8 +258,8 @@ void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int6
     start_attempt(lock, now_ms);
 }
 
-/* Until a majority of the nodes may be free by itself: the shortest lease of those that hold it,
- * at most a second. Jitter keeps waiters that heard the same from coming together. */
+/* Until the first of the nodes that hold it may be free by itself: the shortest lease that they
+ * named, at most a second. Jitter keeps waiters that heard the same from coming together. */
 static int64_t poll_interval(struct rlk_lock *lock)
 {
     int64_t interval = POLL_MAX_MS;
@@ -565,9 +565,9 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     rlk_nodes bit = rlk_node_bit(node);
     lock->answered |= bit;
     lock->unsent &= ~bit;
+    /* Most likely by the first request, whose answer was lost. */
     bool released_before =
-        vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE &&
-        (lock->repeated & bit); /* most likely: by the first, whose answer was lost */
+        vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE && (lock->repeated & bit);
     if (vote->reason == RLK_GRANTED || released_before)
         lock->granted |= bit;
     else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
@@ -646,18 +646,12 @@ static void hasten_round(struct rlk_lock *lock, int64_t now_ms)
     lock->round_until_ms = rlk_earlier(lock->round_until_ms, now_ms + DIAL_AGAIN_MS);
 }
 
-static bool is_undelivered(enum rlk_reason reason)
-{
-    return reason == RLK_NOSCRIPT || reason == RLK_DISCONNECTED || reason == RLK_STALLED ||
-           reason == RLK_LOADING || reason == RLK_BUSY;
-}
-
 /* What was not delivered is asked once more, as long as the token may live. */
 static void vote_on_owed(struct rlk_lock *lock, int node, uint32_t round, enum rlk_reason reason,
                          int64_t now_ms)
 {
     rlk_nodes bit = rlk_node_bit(node);
-    rlk_nodes again = is_undelivered(reason) && now_ms < lock->owed_until_ms ? bit : 0;
+    rlk_nodes again = rlk_reason_is_undelivered(reason) && now_ms < lock->owed_until_ms ? bit : 0;
     bool at_once = reason == RLK_DISCONNECTED || reason == RLK_NOSCRIPT;
     if (again && !at_once)
         lock->again_at_ms = now_ms + BUSY_PAUSE_MS + rlk_jitter(lock->quorum, BUSY_PAUSE_MS);
@@ -689,11 +683,10 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     record(lock, node, vote);
     if (lock->state == RLK_ACQUIRING && vote->reason == RLK_DISCONNECTED && lock->tries == 0)
         hasten_round(lock, now_ms);
-    if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE && is_undelivered(vote->reason))
-        owe_release(
-            lock,
-            rlk_node_bit(
-                node)); /* the others were a majority, and this one is to be told all the same */
+    /* The others were a majority, and this one is to be told all the same. */
+    if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE &&
+        rlk_reason_is_undelivered(vote->reason))
+        owe_release(lock, rlk_node_bit(node));
     judge(lock, now_ms);
 }
 

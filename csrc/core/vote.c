@@ -104,3 +104,17 @@ bool rlk_reason_is_harmless(enum rlk_reason reason)
         return false;
     }
 }
+
+bool rlk_reason_is_undelivered(enum rlk_reason reason)
+{
+    switch (reason) {
+    case RLK_DISCONNECTED:
+    case RLK_STALLED:
+    case RLK_LOADING:
+    case RLK_BUSY:
+    case RLK_NOSCRIPT:
+        return true;
+    default:
+        return false;
+    }
+}

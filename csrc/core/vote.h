@@ -69,4 +69,8 @@ bool rlk_reason_is_answer(enum rlk_reason reason);
 /* The request has certainly changed nothing on the node. */
 bool rlk_reason_is_harmless(enum rlk_reason reason);
 
+/* The request may not have come through, and may in a moment: a connection broke, or the node was
+ * busy. A release that nobody waits for is sent again then. */
+bool rlk_reason_is_undelivered(enum rlk_reason reason);
+
 #endif

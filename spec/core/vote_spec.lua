@@ -63,4 +63,9 @@ describe("a reason", function()
         assert.same({ "held", "outbid", "guarded", "wrongtype", "noscript", "bad_fence" },
             reasons_that "harmless")
     end)
+
+    it("is undelivered where the request may not have come through, and may in a moment", function()
+        assert.same({ "disconnected", "stalled", "loading", "busy", "noscript" },
+            reasons_that "undelivered")
+    end)
 end)

@@ -554,6 +554,26 @@ static int lock_is_done(lua_State *L)
     return 1;
 }
 
+static int lock_is_owing(lua_State *L)
+{
+    lua_pushboolean(L, rlk_lock_is_owing(check_lock(L)));
+    return 1;
+}
+
+static int lock_is_untold(lua_State *L)
+{
+    lua_pushboolean(L, rlk_lock_is_untold(check_lock(L)));
+    return 1;
+}
+
+/* lock:is_put_off(node) */
+static int lock_is_put_off(lua_State *L)
+{
+    const struct rlk_lock *lock = check_lock(L);
+    lua_pushboolean(L, rlk_lock_is_put_off(lock, check_node_number(L, lock)));
+    return 1;
+}
+
 static int lock_wants(lua_State *L)
 {
     push_nodes(L, rlk_lock_wants(check_lock(L)));
@@ -1133,6 +1153,9 @@ static const luaL_Reg lock_methods[] = {
     {"credit", lock_credit},
     {"retire", lock_retire},
     {"is_done", lock_is_done},
+    {"is_owing", lock_is_owing},
+    {"is_untold", lock_is_untold},
+    {"is_put_off", lock_is_put_off},
     {"wants", lock_wants},
     {"next_request", lock_next_request},
     {"next_time", lock_next_time},

@@ -913,6 +913,24 @@ bool rlk_lock_is_done(const struct rlk_lock *lock)
     return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !unfinished;
 }
 
+bool rlk_lock_is_owing(const struct rlk_lock *lock)
+{
+    bool failed = lock->kind == RLK_RELEASE && lock->outcome == RLK_UNAVAILABLE;
+    return (lock->owed | lock->owed_later | (failed ? lock->owed_sent : 0)) != 0;
+}
+
+bool rlk_lock_is_untold(const struct rlk_lock *lock)
+{
+    bool tells = lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
+    return tells ||
+           (lock->outcome != RLK_UNAVAILABLE && lock->state == RLK_IDLE && lock->owed_sent);
+}
+
+bool rlk_lock_is_put_off(const struct rlk_lock *lock, int node)
+{
+    return (lock->owed_later & rlk_node_bit(node)) != 0;
+}
+
 bool rlk_lock_was_answered(const struct rlk_lock *lock)
 {
     return lock->give_up_at_ms == RLK_NEVER;

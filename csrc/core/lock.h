@@ -204,6 +204,19 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock);
 /* Nothing is under way, and nothing is wanted of any node. */
 bool rlk_lock_is_done(const struct rlk_lock *lock);
 
+/* It has ended, but a token of its own may still stand on a node that is out of reach or busy: it
+ * is worth an rlk_lock_retire(). What is under way counts only where a release has failed: else it
+ * will arrive. */
+bool rlk_lock_is_owing(const struct rlk_lock *lock);
+
+/* It has ended, with the answer to a release still under way: if that was not delivered, the lock
+ * wants to send it again. */
+bool rlk_lock_is_untold(const struct rlk_lock *lock);
+
+/* The node was busy when it was to take back an attempt of the past: nothing is acquired there
+ * before it was told again. */
+bool rlk_lock_is_put_off(const struct rlk_lock *lock, int node);
+
 /* A majority of the nodes has answered its last acquire: for rlk_lock_take_turn(). */
 bool rlk_lock_was_answered(const struct rlk_lock *lock);
 

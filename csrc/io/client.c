@@ -137,19 +137,12 @@ static void stop_renewing(struct rlk_client *client, struct rlk_holding *holding
 
 /* ---- a call ---- */
 
-/* What is under way counts only where the call has failed to release: else it will arrive. */
-static bool is_owing(const struct rlk_lock *lock)
-{
-    bool failed = lock->kind == RLK_RELEASE && lock->outcome == RLK_UNAVAILABLE;
-    return (lock->owed | lock->owed_later | (failed ? lock->owed_sent : 0)) != 0;
-}
-
 /* What is still owed to a node goes to the engine. */
 static void let_go(struct rlk_client *client, struct call *call)
 {
     if (!call->attached)
         return;
-    if (is_owing(&call->lock) && have_engine(client))
+    if (rlk_lock_is_owing(&call->lock) && have_engine(client))
         rlk_engine_finish(client->engine, &call->lock);
     rlk_loop_detach(client->loop, &call->lock);
     call->attached = false;
@@ -198,13 +191,6 @@ static void linger(struct rlk_client *client)
         rlk_loop_turn(client->loop, until_ms);
 }
 
-static bool is_untold(const struct rlk_lock *lock)
-{
-    bool tells = lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
-    return tells ||
-           (lock->outcome != RLK_UNAVAILABLE && lock->state == RLK_IDLE && lock->owed_sent);
-}
-
 static enum rlk_outcome run(struct rlk_client *client)
 {
     struct rlk_lock *lock = &client->call->lock;
@@ -214,7 +200,7 @@ static enum rlk_outcome run(struct rlk_client *client)
     if (lock->state == RLK_OWNED)
         linger(client);
     rlk_loop_prepare(client->loop);
-    if (!is_untold(lock))
+    if (!rlk_lock_is_untold(lock))
         let_go(client, client->call);
     return lock->outcome;
 }

@@ -273,7 +273,7 @@ static enum rlk_reason reason_not_to_ask(const struct rlk_loop *loop, const stru
     bool asks_round = (lock->unsent & rlk_node_bit(node)) && lock->kind != RLK_RELEASE;
     if (output_len(peer) > OUTPUT_MAX || (asks_round && rlk_peer_is_stalled(peer, now_ms)))
         return RLK_STALLED;
-    if (asks_round && (lock->owed_later & rlk_node_bit(node)))
+    if (asks_round && rlk_lock_is_put_off(lock, node))
         return RLK_BUSY;
     if (asks_round && lock->kind == RLK_ACQUIRE && judge_guard(loop, node, now_ms) == GUARDED)
         return RLK_GUARDED;

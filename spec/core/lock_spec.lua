@@ -978,6 +978,75 @@ describe("who finishes the releases of another", function()
     end)
 end)
 
+describe("who has ended", function()
+    -- A single try that failed, and was sent to all nodes.
+    local function in_debt()
+        local d = driver.new():acquire()
+        d:pull()
+        d:put "cancel"
+        assert.is_false(d.lock:is_done())
+        return d
+    end
+
+    it("owes what was not sent yet, or is put off, and not what is under way", function()
+        local d = in_debt()
+        assert.is_true(d.lock:is_owing())
+        d:pull()
+        assert.is_false(d.lock:is_owing())
+        for node = 1, 3 do
+            d:answer(node, "granted") -- the acquire's
+        end
+        d:answer(2, "busy")
+        assert.is_true(d.lock:is_owing())
+        d:jump()
+        d:answer(2, "granted")
+        assert.is_false(d.lock:is_owing())
+    end)
+
+    it("owes what is under way, too, if it failed to release", function()
+        local d = driver.owner():put "release"
+        d:answer_each { "unreachable", "stalled", "unreachable" }
+        assert.equal("unavailable", d.lock.outcome)
+        d:pull()
+        assert.is_true(d.lock:is_owing())
+    end)
+
+    it("has not told all while a debt is under way", function()
+        local d = in_debt()
+        assert.is_false(d.lock:is_untold())
+        d:pull()
+        assert.is_true(d.lock:is_untold())
+        d:answer_everything "granted"
+        assert.is_false(d.lock:is_untold())
+    end)
+
+    it("has not told all while a node has not answered a release that a majority did", function()
+        local d = driver.owner():put "release"
+        d:answer(1, "granted")
+        assert.is_false(d.lock:is_untold())
+        d:answer(2, "granted")
+        assert.equal("released", d.lock.outcome)
+        assert.is_true(d.lock:is_untold())
+        d:answer(3, "granted")
+        assert.is_false(d.lock:is_untold())
+    end)
+
+    it("acquires nothing of a node that is busy with its debt", function()
+        local d = in_debt()
+        d:pull()
+        for node = 1, 3 do
+            d:answer(node, "granted")
+            d:answer(node, node == 2 and "busy" or "granted")
+        end
+        assert.same({ false, true, false },
+            { d.lock:is_put_off(1), d.lock:is_put_off(2), d.lock:is_put_off(3) })
+        d:acquire()
+        assert.same({ 1, 3 }, d.lock:wants())
+        d:jump()
+        assert.is_false(d.lock:is_put_off(2))
+    end)
+end)
+
 describe("an inspection", function()
     it("waits for every node, and keeps what each said", function()
         local d = driver.new():put "inspect"

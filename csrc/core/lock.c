@@ -3,7 +3,7 @@
  * A command starts a round: one request of one kind to every node. Votes that carry another
  * round's number are dropped. A round ends as soon as a majority granted, or no longer can, or
  * its time is up; then it is judged once. Whatever an abandoned attempt may have left on a node
- * is "owed": released on that node before anything else is asked of it. */
+ * is a debt: released on that node before anything else is asked of it. */
 #include "core/lock.h"
 
 #include <assert.h>
@@ -17,12 +17,9 @@
 #define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
 #define FENCE_AHEAD_MAX_US INT64_C(315360000000000) /* ten years */
-#define BUSY_PAUSE_MS 200 /* and as much jitter, until a busy node is told again */
-#define DIAL_AGAIN_MS 20  /* that others get to answer once a connection turned out dead */
-#define OUTBID_RETRIES 4  /* at once, before it counts as contention */
-#define ROUND_TOKEN UINT32_C(0x40000000) /* with RLK_ROUND_OWED: what it takes back */
-#define ROUND_LEAVE UINT32_C(0x20000000)
-#define ROUND_MAX UINT32_C(0x1fffffff)
+#define DIAL_AGAIN_MS 20 /* that others get to answer once a connection turned out dead */
+#define OUTBID_RETRIES 4 /* at once, before it counts as contention */
+#define ROUND_MAX (RLK_ROUND_LEAVE - 1) /* what the rounds of debts leave over */
 #define RENEWALS_PER_TTL 3
 #define RENEWAL_GRID 16 /* steps in a third of the ttl */
 #define REFRESHES_PER_FENCE_TTL 4
@@ -165,17 +162,13 @@ static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
     for (int node = 0; node < lock->quorum->nodes; node++)
         if (nodes & rlk_node_bit(node))
             memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
-    lock->owed |= nodes;
-    lock->owed_until_ms = lock->lasts_until_ms + lock->quorum->timeout_ms;
+    rlk_debts_owe(&lock->debts, nodes, lock->lasts_until_ms + lock->quorum->timeout_ms);
 }
 
 void rlk_lock_retire(struct rlk_lock *lock)
 {
-    /* What is under way elsewhere is asked again: its votes do not come here. */
-    lock->owed |= lock->owed_sent;
-    lock->owed_sent = 0;
-    /* Queues know the waiter by its own loop's inbox. */
-    lock->joined = lock->leaving = lock->leaving_later = 0;
+    rlk_debts_hand_over(&lock->debts);
+    lock->joined = 0;
     if (lock->state == RLK_RELEASING)
         return;
     end_round(lock);
@@ -188,7 +181,7 @@ static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
     lock->state = outcome == RLK_ACQUIRED || outcome == RLK_EXTENDED ? RLK_OWNED : RLK_IDLE;
     lock->outcome = outcome;
     if (lock->state == RLK_IDLE) {
-        lock->leaving |= lock->joined;
+        rlk_debts_leave(&lock->debts, lock->joined);
         lock->joined = 0;
     }
 }
@@ -367,7 +360,7 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
  * that came from there is passed on to the next. */
 static void leave_other_queues(struct rlk_lock *lock)
 {
-    lock->leaving |= (lock->joined | lock->woken) & ~lock->granted;
+    rlk_debts_leave(&lock->debts, (lock->joined | lock->woken) & ~lock->granted);
     lock->joined = 0;
 }
 
@@ -646,30 +639,13 @@ static void hasten_round(struct rlk_lock *lock, int64_t now_ms)
     lock->round_until_ms = rlk_earlier(lock->round_until_ms, now_ms + DIAL_AGAIN_MS);
 }
 
-/* What was not delivered is asked once more, as long as the token may live. */
-static void vote_on_owed(struct rlk_lock *lock, int node, uint32_t round, enum rlk_reason reason,
-                         int64_t now_ms)
-{
-    rlk_nodes bit = rlk_node_bit(node);
-    rlk_nodes again = rlk_reason_is_undelivered(reason) && now_ms < lock->owed_until_ms ? bit : 0;
-    bool at_once = reason == RLK_DISCONNECTED || reason == RLK_NOSCRIPT;
-    if (again && !at_once)
-        lock->again_at_ms = now_ms + BUSY_PAUSE_MS + rlk_jitter(lock->quorum, BUSY_PAUSE_MS);
-    if (round & ROUND_TOKEN) {
-        lock->owed_sent &= ~bit;
-        *(at_once ? &lock->owed : &lock->owed_later) |= again;
-    }
-    if (round & ROUND_LEAVE)
-        *(at_once ? &lock->leaving : &lock->leaving_later) |= again;
-}
-
 void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct rlk_vote *vote,
                    int64_t now_ms)
 {
     assert(node >= 0 && node < lock->quorum->nodes);
     note_fence(lock, vote->fence);
     if (round & RLK_ROUND_OWED) {
-        vote_on_owed(lock, node, round, vote->reason, now_ms);
+        rlk_debts_vote(&lock->debts, lock->quorum, node, round, vote->reason, now_ms);
         return;
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
@@ -698,7 +674,7 @@ void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_m
         return; /* its claim is used up by the grant, or passed on by the leave under way */
     if (lock->state != RLK_WAITING && lock->state != RLK_ACQUIRING) {
         lock->joined &= ~bit;
-        lock->leaving |= bit; /* too late: the wake-up is passed on */
+        rlk_debts_leave(&lock->debts, bit); /* too late: the wake-up is passed on */
         return;
     }
     lock->woken |= bit;
@@ -736,20 +712,9 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
-static void time_of_owed(struct rlk_lock *lock, int64_t now_ms)
-{
-    if (now_ms >= lock->owed_until_ms)
-        lock->owed = lock->owed_sent = lock->owed_later = 0; /* died with its ttl */
-    if (now_ms < lock->again_at_ms)
-        return;
-    lock->owed |= lock->owed_later;
-    lock->leaving |= lock->leaving_later;
-    lock->owed_later = lock->leaving_later = 0;
-}
-
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 {
-    time_of_owed(lock, now_ms);
+    rlk_debts_time(&lock->debts, now_ms);
     switch (lock->state) {
     case RLK_ACQUIRING:
     case RLK_RELEASING:
@@ -781,8 +746,8 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 
 rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
 {
-    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? lock->owed_sent | lock->owed_later : 0;
-    return (lock->unsent & ~blocked) | lock->owed | lock->leaving;
+    rlk_nodes blocked = lock->kind == RLK_ACQUIRE ? rlk_debts_in_the_way(&lock->debts) : 0;
+    return (lock->unsent & ~blocked) | rlk_debts_due(&lock->debts);
 }
 
 static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request)
@@ -790,38 +755,28 @@ static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request
     snprintf(request->waiter, sizeof request->waiter, "%s/%" PRIu64, lock->quorum->inbox, lock->id);
 }
 
-/* It goes on waiting for this node among others. */
-static bool steps_back(const struct rlk_lock *lock, rlk_nodes bit)
+static bool goes_on_waiting(const struct rlk_lock *lock)
 {
-    bool waits = lock->state == RLK_ACQUIRING || lock->state == RLK_WAITING;
-    return waits && lock->lease.terms.wait_ms > 0 &&
-           (lock->quorum->inbox_ready & bit & ~lock->leaving);
+    return (lock->state == RLK_ACQUIRING || lock->state == RLK_WAITING) &&
+           lock->lease.terms.wait_ms > 0;
 }
 
-static void ask_to_release(struct rlk_lock *lock, int node, struct rlk_request *request)
+static void pay_debts(struct rlk_lock *lock, int node, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
+    uint32_t debts = rlk_debts_take(&lock->debts, node);
+    bool releases = debts & RLK_ROUND_TOKEN, leaves = debts & RLK_ROUND_LEAVE;
     request->kind = RLK_RELEASE;
-    request->token = "";
-    request->round = lock->round | RLK_ROUND_OWED;
-    if (lock->owed & bit) {
-        request->token = lock->tallies[node].owed_token;
-        lock->owed &= ~bit;
-        lock->owed_sent |= bit;
-        request->round |= ROUND_TOKEN;
-        request->steps_back = steps_back(lock, bit);
-    }
-    if (request->steps_back) {
-        name_waiter(lock, request);
+    request->round = lock->round | debts;
+    request->token = releases ? lock->tallies[node].owed_token : "";
+    request->once = true;
+    if (releases && !leaves && (lock->quorum->inbox_ready & bit) && goes_on_waiting(lock)) {
+        request->steps_back = true;
         request->arrival_us = lock->arrival_us;
         lock->joined |= bit;
     }
-    if (lock->leaving & bit) {
+    if (leaves || request->steps_back)
         name_waiter(lock, request);
-        lock->leaving &= ~bit;
-        request->round |= ROUND_LEAVE;
-    }
-    request->once = true;
 }
 
 /* Twice the lease that is asked for, if that is more than the terms say. */
@@ -866,20 +821,11 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *
     if (!(rlk_lock_wants(lock) & bit))
         return false;
     *request = (struct rlk_request){.key = lock->key, .token = lock->lease.token};
-    if ((lock->owed | lock->leaving) & bit)
-        ask_to_release(lock, node, request);
+    if (rlk_debts_due(&lock->debts) & bit)
+        pay_debts(lock, node, request);
     else
         ask_round(lock, node, request);
     return true;
-}
-
-static int64_t next_time_of_owed(const struct rlk_lock *lock)
-{
-    int64_t next_ms =
-        lock->owed | lock->owed_sent | lock->owed_later ? lock->owed_until_ms : RLK_NEVER;
-    if (lock->owed_later | lock->leaving_later)
-        next_ms = rlk_earlier(next_ms, lock->again_at_ms);
-    return next_ms;
 }
 
 static int64_t next_time_of_state(const struct rlk_lock *lock)
@@ -904,31 +850,31 @@ static int64_t next_time_of_state(const struct rlk_lock *lock)
 
 int64_t rlk_lock_next_time(const struct rlk_lock *lock)
 {
-    return rlk_earlier(next_time_of_state(lock), next_time_of_owed(lock));
+    return rlk_earlier(next_time_of_state(lock), rlk_debts_next_time(&lock->debts));
 }
 
 bool rlk_lock_is_done(const struct rlk_lock *lock)
 {
-    rlk_nodes unfinished = lock->owed_sent | lock->owed_later | lock->leaving_later;
-    return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && !unfinished;
+    return lock->state == RLK_IDLE && !rlk_lock_wants(lock) && rlk_debts_are_paid(&lock->debts);
 }
 
 bool rlk_lock_is_owing(const struct rlk_lock *lock)
 {
+    const struct rlk_debts *debts = &lock->debts;
     bool failed = lock->kind == RLK_RELEASE && lock->outcome == RLK_UNAVAILABLE;
-    return (lock->owed | lock->owed_later | (failed ? lock->owed_sent : 0)) != 0;
+    return (debts->owed | debts->owed_later | (failed ? debts->owed_sent : 0)) != 0;
 }
 
 bool rlk_lock_is_untold(const struct rlk_lock *lock)
 {
     bool tells = lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
-    return tells ||
-           (lock->outcome != RLK_UNAVAILABLE && lock->state == RLK_IDLE && lock->owed_sent);
+    bool pays = lock->state == RLK_IDLE && lock->debts.owed_sent;
+    return tells || (lock->outcome != RLK_UNAVAILABLE && pays);
 }
 
 bool rlk_lock_is_put_off(const struct rlk_lock *lock, int node)
 {
-    return (lock->owed_later & rlk_node_bit(node)) != 0;
+    return (lock->debts.owed_later & rlk_node_bit(node)) != 0;
 }
 
 bool rlk_lock_was_answered(const struct rlk_lock *lock)

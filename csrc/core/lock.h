@@ -15,12 +15,10 @@
 #ifndef RLK_LOCK_H
 #define RLK_LOCK_H
 
+#include "core/debts.h"
 #include "core/quorum.h"
 #include "core/request.h"
 #include "core/vote.h"
-
-/* Set in the round of a release that takes back an attempt of the past, or leaves a queue. */
-#define RLK_ROUND_OWED UINT32_C(0x80000000)
 
 enum rlk_state {
     RLK_IDLE,
@@ -118,13 +116,9 @@ struct rlk_lock {
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
-    rlk_nodes joined;    /* nodes on whose queue it may stand */
-    rlk_nodes leaving;   /* nodes to be told that it left */
-    rlk_nodes owed;      /* nodes on which an earlier attempt is to be released */
-    rlk_nodes owed_sent; /* the same, under way: nothing is acquired there before it is answered */
-    rlk_nodes owed_later, leaving_later; /* the node was busy: once again at again_at_ms */
-    int64_t again_at_ms;
-    int64_t owed_until_ms;
+    rlk_nodes joined; /* nodes on whose queue it may stand */
+
+    struct rlk_debts debts;
 };
 
 /* ---- life ---- */

@@ -28,7 +28,8 @@ function done(summary, latency)
     for _, thread in ipairs(threads) do
         unlike = unlike + thread:get("bad")
     end
-    print(("run %d %d %d %d %d %d"):format(
-        summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    print(("run %d %d %d %d %d %d %d"):format(
+        summary.requests, summary.duration,
+        latency:percentile(50), latency:percentile(99), latency.max,
         errors.connect + errors.read + errors.write + errors.timeout, errors.status + unlike))
 end

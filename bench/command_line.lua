@@ -5,9 +5,8 @@ local command_line = {}
 --- Reads `--name value` and, where the default is a boolean, a bare `--name`.
 -- @tparam {string,...} words the command line
 -- @tparam table defaults name -> number, string or boolean; what is not named here is refused
--- @tparam string usage what to say then
+-- @tparam string usage what to say then, before the program ends
 -- @treturn table name -> value, of the default's type
--- @raise the usage
 function command_line.parse(words, defaults, usage)
     local given = {}
     for name, default in pairs(defaults) do
@@ -28,7 +27,8 @@ function command_line.parse(words, defaults, usage)
             end
         end
         if value == nil then
-            error(usage, 0)
+            io.stderr:write(usage, "\n")
+            os.exit(2)
         end
         given[name] = value
         index = index + 1

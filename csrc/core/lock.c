@@ -175,6 +175,13 @@ void rlk_lock_retire(struct rlk_lock *lock)
     lock->state = RLK_IDLE;
 }
 
+void rlk_lock_hand_over(struct rlk_lock *lock)
+{
+    assert(lock->outcome != RLK_PENDING);
+    end_round(lock);
+    lock->state = RLK_IDLE;
+}
+
 static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
 {
     end_round(lock);

@@ -131,6 +131,10 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
 /* Takes over a lease on the same nodes that another machine acquired. */
 void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms);
 
+/* The owner has what it asked for, and another machine the lease: nothing is left to do but what
+ * is owed, and queues to leave. */
+void rlk_lock_hand_over(struct rlk_lock *lock);
+
 /* Leaves nothing to do but releases: under way, or owed. For whoever finishes them in the place of
  * the owner, with a copy of the machine. */
 void rlk_lock_retire(struct rlk_lock *lock);

@@ -94,6 +94,11 @@ static void untouch(struct rlk_members *members, struct rlk_member *member)
     member->touched = false;
 }
 
+bool rlk_members_has_touched(const struct rlk_members *members)
+{
+    return members->first_touched != NOBODY;
+}
+
 struct rlk_lock *rlk_members_take_touched(struct rlk_members *members)
 {
     if (members->first_touched == NOBODY)

@@ -32,6 +32,8 @@ struct rlk_lock *rlk_members_at(const struct rlk_members *members, uint32_t slot
 
 void rlk_members_touch(struct rlk_members *members, struct rlk_lock *lock);
 
+bool rlk_members_has_touched(const struct rlk_members *members);
+
 /* The next touched one, touched no more; NULL if there is none. */
 struct rlk_lock *rlk_members_take_touched(struct rlk_members *members);
 

@@ -1,5 +1,6 @@
-/* Every call runs the same way: a lock machine joins the inline loop, the loop turns until the
- * machine has an outcome, and whatever is then still owed to a node goes to the engine. */
+/* A call that waits: a lock machine joins the inline loop, the loop turns until the machine has an
+ * outcome, and whatever is then still owed to a node goes to the engine. One that must not wait is
+ * an operation of the engine's from the start. */
 #include "io/client.h"
 
 #include <assert.h>
@@ -10,8 +11,6 @@
 #include "io/loop.h"
 #include "io/system.h"
 
-#define LINGER_MIN_MS 25 /* for nodes that are asked for the first time, after a majority */
-#define LINGER_MAX_MS 50
 #define CALLS 4          /* the one that is running, and the last few */
 #define CLOSE_BATCH 1000 /* locks that are released together */
 
@@ -30,7 +29,8 @@ struct rlk_client {
     struct rlk_engine *engine; /* NULL until it is needed */
     unsigned generation;
     bool closed;
-    struct rlk_holding *holdings; /* that the program may still use */
+    struct rlk_link holdings;   /* that the program may still use */
+    struct rlk_link operations; /* submitted, and not concluded */
     struct call calls[CALLS];
     struct call *call; /* that is running, or ran last */
 };
@@ -53,6 +53,8 @@ struct rlk_client *rlk_client_new(struct rlk_settings *settings)
     client->settings = *settings;
     client->generation = rlk_fork_generation();
     client->call = client->calls;
+    rlk_list_init(&client->holdings);
+    rlk_list_init(&client->operations);
     client->loop = new_loop(&client->settings);
     if (client->loop)
         return client;
@@ -76,6 +78,16 @@ const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
     return client->call->tallies;
 }
 
+static void forget_operations(struct rlk_client *client)
+{
+    struct rlk_link *link;
+    while ((link = rlk_list_take_first(&client->operations)) != NULL) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, client_link);
+        rlk_scope_unbind(&operation->bond);
+        operation->outcome = RLK_UNAVAILABLE;
+    }
+}
+
 /* In a process that was forked off, everything that is connected, running or held is the
  * parent's. False if there is no memory to begin afresh. */
 static bool be_in_own_process(struct rlk_client *client)
@@ -92,6 +104,7 @@ static bool be_in_own_process(struct rlk_client *client)
     }
     for (int i = 0; i < CALLS; i++)
         client->calls[i].attached = false;
+    forget_operations(client);
     client->loop = client->closed ? NULL : new_loop(&client->settings);
     return client->loop != NULL;
 }
@@ -104,25 +117,6 @@ static bool have_engine(struct rlk_client *client)
 }
 
 /* ---- holdings ---- */
-
-static void link_in(struct rlk_client *client, struct rlk_holding *holding)
-{
-    holding->next = client->holdings;
-    if (client->holdings)
-        client->holdings->previous = holding;
-    client->holdings = holding;
-}
-
-static void link_out(struct rlk_client *client, struct rlk_holding *holding)
-{
-    if (holding->previous)
-        holding->previous->next = holding->next;
-    else
-        client->holdings = holding->next;
-    if (holding->next)
-        holding->next->previous = holding->previous;
-    holding->previous = holding->next = NULL;
-}
 
 static bool is_ours(const struct rlk_holding *holding)
 {
@@ -169,22 +163,11 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
     return call->attached;
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* A majority has granted or extended while other nodes are being asked for the first time: they get
- * as long again, so that a client's first lock stands on all nodes that are there. Renewals are the
- * engine's; the machine of a call makes none. */
+/* Renewals are the engine's; the machine of a call makes none. */
 static void linger(struct rlk_client *client)
 {
     struct rlk_lock *lock = &client->call->lock;
-    int64_t now_ms = rlk_clock_ms();
-    int64_t grace_ms = earlier(now_ms - lock->t0_ms, LINGER_MAX_MS);
-    if (grace_ms < LINGER_MIN_MS)
-        grace_ms = LINGER_MIN_MS;
-    int64_t until_ms = earlier(now_ms + grace_ms, lock->deadline_ms - 1);
+    int64_t until_ms = rlk_loop_linger_until(lock);
     lock->renew_at_ms = RLK_NEVER;
     while (lock->state == RLK_OWNED && rlk_loop_is_first_asking(client->loop, lock) &&
            rlk_clock_ms() < until_ms)
@@ -215,7 +198,7 @@ static struct rlk_holding *hold(struct rlk_client *client)
     struct rlk_holding *holding = rlk_holding_new(&client->call->lock, quorum);
     if (!holding)
         return NULL;
-    link_in(client, holding);
+    rlk_list_append(&client->holdings, &holding->client_link);
     if (renew)
         rlk_engine_keep(client->engine, holding);
     return holding;
@@ -273,24 +256,36 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     return outcome;
 }
 
-/* A lease that was over before the call is lost, whatever the nodes say: what it protected may have
- * run unprotected. It is released all the same, since its token may still stand somewhere. */
+/* A lease that was over before the release is lost, whatever the nodes say: what it protected may
+ * have run unprotected. It is released all the same, since its token may still stand somewhere. */
+static void begin_release(struct rlk_client *client, struct rlk_holding *holding)
+{
+    bool ran_out = rlk_holding_remaining_us(holding) == 0;
+    rlk_holding_end(holding, ran_out ? RLK_LOST_EXPIRED : RLK_LETS_GO);
+    holding->told = true;
+    stop_renewing(client, holding);
+}
+
+/* Somebody else may have released it at the same time. */
+static enum rlk_outcome outcome_of_release(const struct rlk_holding *holding,
+                                           enum rlk_outcome outcome)
+{
+    if (rlk_holding_is_lost(holding))
+        return RLK_LOST;
+    return atomic_load(&holding->status) == RLK_HAS_RELEASED ? RLK_RELEASED : outcome;
+}
+
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding)
 {
     int64_t now_ms = rlk_clock_ms();
     stop_renewing(client, holding);
     if (!begin_with(client, holding))
         return RLK_LOST;
-    if (rlk_holding_remaining_us(holding) == 0)
-        rlk_holding_end(holding, RLK_LOST_EXPIRED);
-    holding->told = true;
+    begin_release(client, holding);
     rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
-    if (outcome == RLK_RELEASED)
-        rlk_holding_end(holding, RLK_HAS_RELEASED);
-    else if (outcome == RLK_LOST)
-        rlk_holding_end(holding, rlk_status_of_loss(client->call->lock.loss));
-    return rlk_holding_is_lost(holding) ? RLK_LOST : outcome;
+    rlk_holding_conclude(holding, &client->call->lock);
+    return outcome_of_release(holding, outcome);
 }
 
 enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key)
@@ -302,8 +297,161 @@ enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key ke
     return run(client);
 }
 
+/* ---- calls that must not wait ---- */
+
+static struct rlk_operation *new_operation(struct rlk_client *client, enum rlk_request_kind kind,
+                                           struct rlk_key key, struct rlk_outbox *outbox,
+                                           uint64_t tag)
+{
+    if (client->closed || !be_in_own_process(client) || !have_engine(client))
+        return NULL;
+    struct rlk_operation *operation = rlk_operation_new(kind, key, client->settings.nodes);
+    if (!operation || !outbox)
+        return operation;
+    rlk_outbox_retain(outbox);
+    operation->outbox = outbox;
+    operation->notice.tag = tag;
+    rlk_list_append(&client->operations, &operation->client_link);
+    return operation;
+}
+
+struct rlk_operation *rlk_client_submit_acquire(struct rlk_client *client, struct rlk_key key,
+                                                const struct rlk_terms *terms,
+                                                struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_operation *operation = new_operation(client, RLK_ACQUIRE, key, outbox, tag);
+    if (!operation)
+        return NULL;
+    operation->terms = *terms;
+    rlk_engine_submit(client->engine, operation);
+    return operation;
+}
+
+static struct rlk_operation *new_operation_with(struct rlk_client *client,
+                                                enum rlk_request_kind kind,
+                                                struct rlk_holding *holding,
+                                                struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_key key = holding->lock.key;
+    struct rlk_operation *operation = new_operation(client, kind, key, outbox, tag);
+    if (!operation)
+        return NULL;
+    rlk_holding_retain(holding);
+    operation->holding = holding;
+    return operation;
+}
+
+struct rlk_operation *rlk_client_submit_extend(struct rlk_client *client,
+                                               struct rlk_holding *holding, int64_t ttl_ms,
+                                               struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_operation *operation = new_operation_with(client, RLK_EXTEND, holding, outbox, tag);
+    if (!operation)
+        return NULL;
+    operation->ttl_ms = ttl_ms;
+    rlk_engine_submit(client->engine, operation);
+    return operation;
+}
+
+struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
+                                                struct rlk_holding *holding,
+                                                struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_operation *operation = new_operation_with(client, RLK_RELEASE, holding, outbox, tag);
+    if (!operation)
+        return NULL;
+    begin_release(client, holding);
+    rlk_scope_unbind(&holding->bond);
+    rlk_engine_submit(client->engine, operation);
+    return operation;
+}
+
+struct rlk_operation *rlk_client_submit_inspect(struct rlk_client *client, struct rlk_key key,
+                                                struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_operation *operation = new_operation(client, RLK_INSPECT, key, outbox, tag);
+    if (operation)
+        rlk_engine_submit(client->engine, operation);
+    return operation;
+}
+
+static void end_holding(struct rlk_bond *bond)
+{
+    rlk_client_let_go(bond->context, rlk_owner(bond, struct rlk_holding, bond));
+}
+
+enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_operation *operation,
+                                     struct rlk_holding **granted)
+{
+    struct rlk_holding *holding = operation->holding;
+    rlk_unlink(&operation->client_link);
+    *granted = NULL;
+    if (operation->kind == RLK_RELEASE)
+        return outcome_of_release(holding, operation->outcome);
+    if (operation->outcome == RLK_ACQUIRED) {
+        operation->holding = NULL;
+        holding->by_engine = true;
+        holding->bond = (struct rlk_bond){.end = end_holding, .context = client};
+        rlk_scope_rebind(&operation->bond, &holding->bond);
+        rlk_list_append(&client->holdings, &holding->client_link);
+        *granted = holding;
+    }
+    rlk_scope_unbind(&operation->bond);
+    return operation->outcome;
+}
+
+/* What it was granted meanwhile is released. */
+static void give_up(struct rlk_client *client, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding;
+    if (!be_in_own_process(client) && !client->closed)
+        return;
+    if (!rlk_is_linked(&operation->client_link))
+        return; /* given up before, or the parent's */
+    if (rlk_outbox_retract(operation->outbox, &operation->notice)) {
+        rlk_unlink(&operation->client_link);
+        rlk_engine_give_up(client->engine, operation);
+        return;
+    }
+    rlk_client_conclude(client, operation, &holding);
+    if (holding)
+        rlk_client_forget(client, holding);
+}
+
+void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operation)
+{
+    rlk_scope_unbind(&operation->bond);
+    give_up(client, operation);
+    rlk_operation_drop(operation);
+}
+
+/* The program is told all the same, so that it can clear up what was waiting. */
+static void end_operation(struct rlk_bond *bond)
+{
+    struct rlk_operation *operation = rlk_owner(bond, struct rlk_operation, bond);
+    struct rlk_notice *notice = calloc(1, sizeof *notice);
+    give_up(bond->context, operation);
+    operation->is_orphan = true;
+    if (!notice)
+        return;
+    bool must_ring;
+    *notice = (struct rlk_notice){.tag = operation->notice.tag, .on_heap = true};
+    rlk_outbox_post(operation->outbox, notice, &must_ring);
+    if (must_ring)
+        rlk_outbox_ring(operation->outbox);
+}
+
+void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
+                     struct rlk_scope *scope)
+{
+    operation->bond = (struct rlk_bond){.end = end_operation, .context = client};
+    rlk_scope_bind(scope, &operation->bond);
+}
+
+/* ---- holdings ---- */
+
 /* What the inline connections cannot take at once, the engine delivers. */
-static void release_without_waiting(struct rlk_client *client, struct rlk_holding *holding)
+static void release_blindly(struct rlk_client *client, struct rlk_holding *holding)
 {
     int64_t now_ms = rlk_clock_ms();
     if (!begin_with(client, holding))
@@ -317,25 +465,79 @@ static void release_without_waiting(struct rlk_client *client, struct rlk_holdin
     let_go(client, client->call);
 }
 
-void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
+static void release_without_waiting(struct rlk_client *client, struct rlk_holding *holding)
+{
+    struct rlk_operation *operation = NULL;
+    begin_release(client, holding);
+    if (holding->by_engine)
+        operation = rlk_client_submit_release(client, holding, NULL, 0);
+    if (operation)
+        rlk_operation_drop(operation);
+    else
+        release_blindly(client, holding);
+}
+
+enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding)
 {
     be_in_own_process(client);
-    stop_renewing(client, holding);
+    bool held = rlk_holding_remaining_us(holding) > 0;
     if (!client->closed && rlk_holding_may_stand(holding))
         release_without_waiting(client, holding);
-    link_out(client, holding);
+    return held ? RLK_RELEASED : RLK_LOST;
+}
+
+void rlk_client_let_go_all(struct rlk_client *client)
+{
+    struct rlk_link *link;
+    for (link = client->holdings.next; link != &client->holdings; link = link->next)
+        rlk_client_let_go(client, rlk_owner(link, struct rlk_holding, client_link));
+}
+
+bool rlk_client_watch(struct rlk_client *client, struct rlk_holding *holding,
+                      struct rlk_outbox *outbox, uint64_t tag)
+{
+    if (client->closed || !be_in_own_process(client) || !is_ours(holding) || !have_engine(client) ||
+        !rlk_holding_watch(holding, outbox, tag))
+        return false;
+    if (atomic_load(&holding->status) == RLK_HOLDS)
+        rlk_engine_keep(client->engine, holding);
+    return true;
+}
+
+void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
+{
+    rlk_scope_unbind(&holding->bond);
+    rlk_client_let_go(client, holding);
+    stop_renewing(client, holding);
+    rlk_unlink(&holding->client_link);
     rlk_holding_drop(holding);
 }
 
 /* ---- close ---- */
 
-/* The engine has ended, so the holdings' own machines are free to be used. */
-static struct rlk_holding *release_some(struct rlk_client *client, struct rlk_holding *holding)
+/* A grant that nobody has concluded is released with the rest. The engine that kept it is gone. */
+static void take_grant(struct rlk_client *client, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = operation->holding;
+    if (operation->outcome != RLK_ACQUIRED)
+        return;
+    operation->holding = NULL;
+    operation->outcome = RLK_UNAVAILABLE;
+    if (holding->place == RLK_KEPT)
+        rlk_holding_drop(holding);
+    holding->place = RLK_OUTSIDE;
+    rlk_list_append(&client->holdings, &holding->client_link);
+}
+
+/* The engine has ended, so the holdings' own machines are free to be used. Returns the first that
+ * was left for the next time. */
+static struct rlk_link *release_some(struct rlk_client *client, struct rlk_link *link)
 {
     struct rlk_lock *locks[CLOSE_BATCH];
     size_t count = 0;
     int64_t now_ms = rlk_clock_ms();
-    for (; holding && count < CLOSE_BATCH; holding = holding->next) {
+    for (; link != &client->holdings && count < CLOSE_BATCH; link = link->next) {
+        struct rlk_holding *holding = rlk_owner(link, struct rlk_holding, client_link);
         struct rlk_lock *lock = &holding->lock;
         struct rlk_lease lease = lock->lease;
         if (!rlk_holding_may_stand(holding))
@@ -354,36 +556,54 @@ static struct rlk_holding *release_some(struct rlk_client *client, struct rlk_ho
             rlk_loop_turn(client->loop, RLK_NEVER);
         rlk_loop_detach(client->loop, locks[i]);
     }
-    return holding;
+    return link;
 }
 
-void rlk_client_close(struct rlk_client *client)
+static void stop_engine(struct rlk_client *client, int64_t grace_ms)
+{
+    struct rlk_link *link;
+    for (link = client->holdings.next; link != &client->holdings; link = link->next)
+        stop_renewing(client, rlk_owner(link, struct rlk_holding, client_link));
+    for (int i = 0; i < CALLS; i++)
+        let_go(client, &client->calls[i]);
+    if (client->engine)
+        rlk_engine_stop(client->engine, grace_ms);
+    client->engine = NULL;
+}
+
+static void release_all(struct rlk_client *client)
+{
+    struct rlk_link *link, *last_known = client->holdings.previous;
+    for (link = client->operations.next; link != &client->operations; link = link->next)
+        take_grant(client, rlk_owner(link, struct rlk_operation, client_link));
+    link = client->holdings.next;
+    while (link != &client->holdings && client->loop)
+        link = release_some(client, link);
+    while (client->holdings.previous != last_known) {
+        link = client->holdings.previous;
+        rlk_unlink(link);
+        rlk_holding_drop(rlk_owner(link, struct rlk_holding, client_link));
+    }
+}
+
+void rlk_client_close(struct rlk_client *client, int64_t grace_ms)
 {
     be_in_own_process(client);
     if (client->closed)
         return;
     client->closed = true;
-    struct rlk_holding *holding;
-    for (holding = client->holdings; holding; holding = holding->next)
-        stop_renewing(client, holding);
-    for (int i = 0; i < CALLS; i++)
-        let_go(client, &client->calls[i]);
-    if (client->engine)
-        rlk_engine_stop(client->engine);
-    client->engine = NULL;
-    holding = client->holdings;
-    while (holding && client->loop)
-        holding = release_some(client, holding);
+    stop_engine(client, grace_ms);
+    release_all(client);
     if (client->loop)
-        rlk_loop_drain(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
+        rlk_loop_drain(client->loop, rlk_clock_ms() + grace_ms);
     rlk_loop_free(client->loop);
     client->loop = NULL;
 }
 
 void rlk_client_free(struct rlk_client *client)
 {
-    rlk_client_close(client);
-    assert(!client->holdings);
+    rlk_client_close(client, client->settings.timeout_ms);
+    assert(rlk_list_is_empty(&client->holdings));
     rlk_settings_free(&client->settings);
     free(client);
 }

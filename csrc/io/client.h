@@ -1,13 +1,13 @@
-/* A client: what one program has of a set of nodes. An inline loop for calls that wait, an
- * engine once something is to be renewed or finished in the background, and the list of what is
- * held.
+/* A client: what one program has of a set of nodes. An inline loop for calls that wait, an engine
+ * for those that must not, for renewals and for what is finished in the background, and the list
+ * of what is held.
  *
  * One thread uses a client at a time. In the child of a fork it starts afresh: new connections,
  * a new engine, and nothing that the parent holds. */
 #ifndef RLK_CLIENT_H
 #define RLK_CLIENT_H
 
-#include "io/holding.h"
+#include "io/operation.h"
 #include "io/settings.h"
 
 struct rlk_client;
@@ -15,16 +15,19 @@ struct rlk_client;
 /* NULL if there is no memory; then the settings stay the caller's. */
 struct rlk_client *rlk_client_new(struct rlk_settings *settings);
 
-/* Releases what is held, waiting at most one timeout, and ends the engine. Every later call
- * fails. Idempotent. */
-void rlk_client_close(struct rlk_client *client);
+/* Releases what is held, and ends the engine, which has so long to finish what it does; usually one
+ * timeout. Every later call fails. Idempotent. */
+void rlk_client_close(struct rlk_client *client, int64_t grace_ms);
 void rlk_client_free(struct rlk_client *client);
 
 bool rlk_client_is_closed(const struct rlk_client *client);
 const struct rlk_settings *rlk_client_settings(const struct rlk_client *client);
 
+/* ---- calls that wait ---- */
+
 /* Waits by the terms. RLK_ACQUIRED, with a holding that is the caller's until
- * rlk_client_forget(); or RLK_LOCKED, RLK_TIMEOUT, RLK_UNAVAILABLE. */
+ * rlk_client_forget(); or RLK_LOCKED, RLK_TIMEOUT, RLK_UNAVAILABLE; or RLK_LOST: granted, but the
+ * lease ran out before the caller could have it. */
 enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key key,
                                     const struct rlk_terms *terms, struct rlk_holding **holding);
 
@@ -33,17 +36,60 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
                                    int64_t ttl_ms);
 
 /* RLK_RELEASED; RLK_LOST, also if the lease had run out before; RLK_UNAVAILABLE if no majority
- * could be told: the rest is up to the lease. */
+ * could be told: the rest is up to the lease. From the call on the holding is not held. */
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding);
-
-/* The program has no use for the holding any more: what is still held is released without
- * waiting. */
-void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding);
 
 /* RLK_INSPECTED: the tallies say what each node knows of the key. */
 enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key);
 
-/* What each node said in the last call. */
+/* What each node said in the last call that waited. */
 const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client);
+
+/* ---- the same for programs that must not wait ---- */
+
+/* The engine runs it, and posts a notice with the tag. NULL if it could not be begun: the client is
+ * closed, there is no memory or no thread. Outcomes are those of the calls that wait; a client that
+ * is closed meanwhile gives RLK_UNAVAILABLE. Acquire and inspect come with a key; extend and release
+ * with a holding (not lost, and of this process). */
+struct rlk_operation *rlk_client_submit_acquire(struct rlk_client *client, struct rlk_key key,
+                                                const struct rlk_terms *terms,
+                                                struct rlk_outbox *outbox, uint64_t tag);
+struct rlk_operation *rlk_client_submit_extend(struct rlk_client *client,
+                                               struct rlk_holding *holding, int64_t ttl_ms,
+                                               struct rlk_outbox *outbox, uint64_t tag);
+struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
+                                                struct rlk_holding *holding,
+                                                struct rlk_outbox *outbox, uint64_t tag);
+struct rlk_operation *rlk_client_submit_inspect(struct rlk_client *client, struct rlk_key key,
+                                                struct rlk_outbox *outbox, uint64_t tag);
+
+/* Once the tag was taken: the outcome. An acquire's holding is the caller's until
+ * rlk_client_forget(). The operation's report may still be read, until it is dropped. */
+enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_operation *operation,
+                                     struct rlk_holding **holding);
+
+/* Nobody waits for it any more: a grant, also one that was not concluded yet, is released. The tag
+ * is not posted, if it was not yet. Drops the operation. */
+void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operation);
+
+/* When the scope ends, the operation is given up; or, once it is concluded, its grant released. */
+void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
+                     struct rlk_scope *scope);
+
+/* ---- holdings ---- */
+
+/* Releases it without waiting. RLK_RELEASED if it was held until now, else RLK_LOST. */
+enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding);
+
+void rlk_client_let_go_all(struct rlk_client *client);
+
+/* A notice with this tag is posted when the holding is over, whichever way. False if there is no
+ * memory or no thread for it, or it is watched already. */
+bool rlk_client_watch(struct rlk_client *client, struct rlk_holding *holding,
+                      struct rlk_outbox *outbox, uint64_t tag);
+
+/* The program has no use for the holding any more: what is still held is released without
+ * waiting. */
+void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding);
 
 #endif

@@ -1,11 +1,8 @@
-/* The mutex guards the lists by which holdings and chores come and go, and nothing that takes
+/* The mutex guards the lists by which holdings and operations come and go, and nothing that takes
  * time. The thread takes whole lists; what it keeps is then its alone. */
 #include "io/engine.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,14 +13,7 @@
 
 #define STACK_SIZE (256 * 1024)
 #define AWAKE INT64_MIN
-
-/* A lock machine that is only there to finish releases. */
-struct chore {
-    struct chore *next;
-    struct rlk_lock lock;
-    char key[RLK_KEY_MAX];
-    struct rlk_tally tallies[];
-};
+#define AT_ONCE (INT64_MIN + 1)
 
 struct rlk_engine {
     const struct rlk_settings *settings;
@@ -31,45 +21,23 @@ struct rlk_engine {
     int wake_fd;
 
     pthread_mutex_t mutex;
-    struct rlk_holding *arriving, *leaving; /* by engine_next */
-    struct chore *new_chores;
+    struct rlk_link arriving, leaving;   /* holdings, by engine_link */
+    struct rlk_link submitted, given_up; /* operations, by the links of these names */
     int64_t sleeping_until_ms; /* AWAKE while the thread will look at the lists before it sleeps */
     int64_t horizon_ms;        /* what it was last kicked for: it sleeps no longer than that */
-    bool stopping;
+    int64_t stop_at_ms;        /* RLK_NEVER: it runs on */
 
     /* the thread's alone */
     struct rlk_loop *loop;
-    struct chore *chores;
-    struct rlk_holding *ended; /* by next_ended: no longer held, to be let go */
+    struct rlk_lines lines;
+    struct rlk_link running, moved; /* operations, by the links of these names */
+    struct rlk_link lingering;      /* operations, by moved: granted, and more nodes are asked */
+    int64_t linger_until_ms;
+    struct rlk_outbox *to_ring; /* for what was posted this turn */
+    struct rlk_holding *ended;  /* by next_ended: no longer held, to be let go */
 };
 
-/* ---- lists ---- */
-
-static void link_in(struct rlk_holding **list, struct rlk_holding *holding)
-{
-    holding->engine_previous = NULL;
-    holding->engine_next = *list;
-    if (*list)
-        (*list)->engine_previous = holding;
-    *list = holding;
-}
-
-static void link_out(struct rlk_holding **list, struct rlk_holding *holding)
-{
-    if (holding->engine_previous)
-        holding->engine_previous->engine_next = holding->engine_next;
-    else
-        *list = holding->engine_next;
-    if (holding->engine_next)
-        holding->engine_next->engine_previous = holding->engine_previous;
-}
-
-/* ---- the thread ---- */
-
-static struct rlk_holding *holding_of(struct rlk_lock *lock)
-{
-    return (struct rlk_holding *)((char *)lock - offsetof(struct rlk_holding, lock));
-}
+/* ---- the thread: holdings ---- */
 
 static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
 {
@@ -77,25 +45,25 @@ static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
     engine->ended = holding;
 }
 
-/* Tells the owner what the machine has come to. Chores have tallies, holdings have none. */
-static void on_moved(void *context, struct rlk_lock *lock)
+/* Tells the owner what the holding's machine has come to. */
+static void on_holding_moved(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    struct rlk_holding *holding = holding_of(lock);
-    if (lock->tallies)
-        return;
-    if (lock->state == RLK_OWNED)
-        rlk_holding_credit(holding, lock->deadline_ms);
-    else if (rlk_holding_end(holding, rlk_status_of_loss(lock->loss)))
-        note_end(context, holding);
+    if (holding->lock.state == RLK_OWNED)
+        rlk_holding_credit(holding, holding->lock.deadline_ms);
+    else if (rlk_holding_end(holding, rlk_status_of_loss(holding->lock.loss)))
+        note_end(engine, holding);
 }
 
-static void start_keeping(struct rlk_engine *engine, struct rlk_holding *holding)
+/* False if there is no memory: then it is ended, rather than believed in and not renewed. */
+static bool start_keeping(struct rlk_engine *engine, struct rlk_holding *holding)
 {
     rlk_lock_credit(&holding->lock, atomic_load(&holding->deadline_ms));
-    if (rlk_loop_attach(engine->loop, &holding->lock))
+    bool kept = rlk_loop_attach(engine->loop, &holding->lock);
+    if (kept)
         rlk_loop_touch(engine->loop, &holding->lock);
     else
-        rlk_holding_end(holding, RLK_LOST_EXPIRED); /* rather than believed in, and not renewed */
+        rlk_holding_end(holding, RLK_LOST_EXPIRED);
+    return kept;
 }
 
 static bool is_attached(const struct rlk_holding *holding)
@@ -134,37 +102,6 @@ static void take_leaving(struct rlk_engine *engine, struct rlk_holding *holding)
     }
 }
 
-static void take_chores(struct rlk_engine *engine, struct chore *chore)
-{
-    while (chore) {
-        struct chore *next = chore->next;
-        chore->lock.quorum = rlk_loop_quorum(engine->loop);
-        if (rlk_loop_attach(engine->loop, &chore->lock)) {
-            rlk_loop_touch(engine->loop, &chore->lock);
-            chore->next = engine->chores;
-            engine->chores = chore;
-        } else {
-            free(chore);
-        }
-        chore = next;
-    }
-}
-
-static void end_chores(struct rlk_engine *engine)
-{
-    struct chore **link = &engine->chores;
-    while (*link) {
-        struct chore *chore = *link;
-        if (!rlk_lock_is_done(&chore->lock)) {
-            link = &chore->next;
-            continue;
-        }
-        *link = chore->next;
-        rlk_loop_detach(engine->loop, &chore->lock);
-        free(chore);
-    }
-}
-
 /* What is lost is watched no longer; the owner still holds a reference, and this one stays until
  * it lets go too. */
 static void end_holdings(struct rlk_engine *engine)
@@ -183,31 +120,319 @@ static void end_holdings(struct rlk_engine *engine)
     }
 }
 
+/* ---- the thread: operations ---- */
+
+static void note_moved(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    rlk_unlink(&operation->moved);
+    rlk_list_append(&engine->moved, &operation->moved);
+}
+
+/* Operations have tallies, holdings have none. */
+static void on_moved(void *context, struct rlk_lock *lock)
+{
+    if (lock->tallies)
+        note_moved(context, rlk_owner(lock, struct rlk_operation, lock));
+    else
+        on_holding_moved(context, rlk_owner(lock, struct rlk_holding, lock));
+}
+
+/* Whoever stands before others in this process has asked the nodes for them as well. */
+static void leave_line(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    const struct rlk_in_line *first = rlk_line_first(&operation->in_line);
+    if (first && first != &operation->in_line)
+        rlk_lock_copy_reasons(&operation->lock, first->lock);
+    struct rlk_in_line *next = rlk_lines_leave(&engine->lines, &operation->in_line);
+    if (!next)
+        return;
+    if (!rlk_lock_share_verdict(next->lock, &operation->lock)) {
+        bool answered = rlk_lock_was_answered(&operation->lock);
+        rlk_loop_top_up(engine->loop);
+        rlk_lock_take_turn(next->lock, answered, rlk_clock_ms());
+        rlk_loop_touch(engine->loop, next->lock);
+    }
+    note_moved(engine, rlk_owner(next, struct rlk_operation, in_line));
+}
+
+/* The grant becomes a holding, which the engine keeps if it is to be renewed. */
+static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = rlk_holding_new(&operation->lock, rlk_loop_quorum(engine->loop));
+    if (!holding || !operation->terms.renew)
+        return holding;
+    holding->place = RLK_KEPT;
+    rlk_holding_retain(holding);
+    if (start_keeping(engine, holding))
+        return holding;
+    rlk_holding_drop(holding);
+    rlk_holding_drop(holding);
+    return NULL;
+}
+
+/* Nobody is there to hold what was granted. */
+static void take_back(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = operation->holding;
+    operation->holding = NULL;
+    if (holding) {
+        bool kept = is_attached(holding);
+        let_go(engine, holding);
+        if (kept)
+            rlk_holding_drop(holding);
+        rlk_holding_drop(holding);
+    }
+    rlk_lock_release(&operation->lock, rlk_clock_ms());
+    rlk_loop_touch(engine->loop, &operation->lock);
+}
+
+static void note_extension(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = operation->holding;
+    int64_t deadline_ms = operation->lock.deadline_ms;
+    if (operation->outcome == RLK_EXTENDED) {
+        rlk_holding_credit(holding, deadline_ms);
+        if (is_attached(holding)) {
+            rlk_lock_credit(&holding->lock, deadline_ms);
+            rlk_loop_touch(engine->loop, &holding->lock);
+        }
+    } else if (operation->outcome == RLK_LOST &&
+               rlk_holding_end(holding, rlk_status_of_loss(operation->lock.loss)) &&
+               is_attached(holding)) {
+        note_end(engine, holding);
+    }
+}
+
+/* What each node said, as long as the machine's own record does not change any more. */
+static void report(const struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    size_t size = (size_t)engine->settings->nodes * sizeof *operation->report;
+    enum rlk_outcome outcome = operation->outcome;
+    if (outcome == RLK_ACQUIRED || outcome == RLK_EXTENDED || outcome == RLK_RELEASED)
+        return;
+    operation->report = malloc(size);
+    if (operation->report)
+        memcpy(operation->report, operation->tallies, size);
+}
+
+static void ring(struct rlk_engine *engine)
+{
+    if (engine->to_ring)
+        rlk_outbox_ring(engine->to_ring);
+    engine->to_ring = NULL;
+}
+
+/* True if the program will know: from here on the result is its own. The bell is rung once for all
+ * that completes in one turn. */
+static bool post(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    bool must_ring;
+    struct rlk_outbox *outbox = operation->outbox;
+    if (!outbox || !rlk_outbox_post(outbox, &operation->notice, &must_ring))
+        return false;
+    if (must_ring && engine->to_ring != outbox) {
+        ring(engine);
+        engine->to_ring = outbox;
+    }
+    return true;
+}
+
+static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_lock *lock = &operation->lock;
+    operation->is_decided = true;
+    operation->outcome = lock->outcome;
+    leave_line(engine, operation);
+    if (operation->outcome == RLK_ACQUIRED) {
+        operation->holding = grant(engine, operation);
+        operation->outcome = operation->holding ? RLK_ACQUIRED : RLK_UNAVAILABLE;
+    } else if (operation->kind == RLK_EXTEND) {
+        note_extension(engine, operation);
+    } else if (operation->kind == RLK_RELEASE) {
+        rlk_holding_conclude(operation->holding, lock);
+    }
+    report(engine, operation);
+    bool granted = operation->holding != NULL;
+    bool posted = post(engine, operation);
+    if (lock->outcome == RLK_ACQUIRED && !(posted && granted))
+        take_back(engine, operation);
+    else
+        rlk_lock_hand_over(lock);
+}
+
+/* A release that went out has to be answered, since a node may not take it. */
+static bool is_done(const struct rlk_lock *lock)
+{
+    return rlk_lock_is_done(lock) && !(lock->kind == RLK_RELEASE && (lock->sent & ~lock->answered));
+}
+
+static void retire(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    rlk_loop_detach(engine->loop, &operation->lock);
+    rlk_unlink(&operation->running);
+    rlk_unlink(&operation->moved);
+    rlk_operation_drop(operation);
+}
+
+/* A grant waits a moment for nodes that are being asked for the first time. */
+static bool lingers(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_lock *lock = &operation->lock;
+    if (lock->state != RLK_OWNED || !rlk_loop_is_first_asking(engine->loop, lock))
+        return false;
+    if (operation->linger_until_ms == 0) {
+        operation->linger_until_ms = rlk_loop_linger_until(lock);
+        lock->renew_at_ms = RLK_NEVER;
+    }
+    if (rlk_clock_ms() >= operation->linger_until_ms)
+        return false;
+    rlk_list_append(&engine->lingering, &operation->moved);
+    return true;
+}
+
+/* Looks at every operation whose machine moved. */
+static void look_at_moved(struct rlk_engine *engine)
+{
+    struct rlk_link *link;
+    while ((link = rlk_list_take_first(&engine->moved)) != NULL) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, moved);
+        if (!operation->is_decided && operation->lock.outcome != RLK_PENDING &&
+            !lingers(engine, operation))
+            decide(engine, operation);
+        if (operation->is_decided && is_done(&operation->lock))
+            retire(engine, operation);
+    }
+    ring(engine);
+}
+
+static void begin_acquire(struct rlk_engine *engine, struct rlk_operation *operation,
+                          int64_t now_ms)
+{
+    struct rlk_lock *lock = &operation->lock;
+    bool in_line =
+        operation->terms.wait_ms > 0 && rlk_lines_join(&engine->lines, &operation->in_line, lock);
+    if (!in_line || rlk_line_is_first(&operation->in_line))
+        rlk_lock_acquire(lock, &operation->terms, now_ms);
+    else
+        rlk_lock_stand_by(lock, &operation->terms, now_ms);
+}
+
+/* The command of an operation goes into its machine. */
+static void command(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    int64_t now_ms = rlk_clock_ms();
+    struct rlk_lock *lock = &operation->lock;
+    struct rlk_holding *holding = operation->holding;
+    rlk_loop_top_up(engine->loop);
+    if (holding)
+        rlk_lock_adopt(lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
+    if (operation->kind == RLK_ACQUIRE)
+        begin_acquire(engine, operation, now_ms);
+    else if (operation->kind == RLK_EXTEND)
+        rlk_lock_extend(lock, operation->ttl_ms, now_ms);
+    else if (operation->kind == RLK_RELEASE)
+        rlk_lock_release(lock, now_ms);
+    else
+        rlk_lock_inspect(lock, now_ms);
+}
+
+/* Without memory to take part in the loop it ends here. */
+static void fail_at_once(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    operation->outcome = RLK_UNAVAILABLE;
+    post(engine, operation);
+    rlk_operation_drop(operation);
+}
+
+static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_lock *lock = &operation->lock;
+    if (operation->is_decided) /* a machine that has only to be finished */
+        lock->quorum = rlk_loop_quorum(engine->loop);
+    else
+        rlk_lock_init(lock, rlk_loop_quorum(engine->loop), operation->key, operation->tallies);
+    if (!rlk_loop_attach(engine->loop, lock)) {
+        fail_at_once(engine, operation);
+        return;
+    }
+    rlk_list_append(&engine->running, &operation->running);
+    if (!operation->is_decided)
+        command(engine, operation);
+    rlk_loop_touch(engine->loop, lock);
+    note_moved(engine, operation);
+}
+
+static void take_submitted(struct rlk_engine *engine, struct rlk_link *submitted)
+{
+    struct rlk_link *link;
+    while ((link = rlk_list_take_first(submitted)) != NULL)
+        begin(engine, rlk_owner(link, struct rlk_operation, submitted));
+}
+
+/* Only an acquire has anything to take back; the others run to their end, and nobody is told. */
+static void give_up(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    if (operation->is_decided || operation->kind != RLK_ACQUIRE)
+        return;
+    rlk_lock_cancel(&operation->lock, rlk_clock_ms());
+    rlk_loop_touch(engine->loop, &operation->lock);
+    note_moved(engine, operation);
+}
+
+static void take_given_up(struct rlk_engine *engine, struct rlk_link *given_up_list)
+{
+    struct rlk_link *link;
+    while ((link = rlk_list_take_first(given_up_list)) != NULL) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, given_up);
+        give_up(engine, operation);
+        rlk_operation_drop(operation);
+    }
+}
+
+/* ---- the thread ---- */
+
 /* Under the mutex. From then on the owner may put them on a list again, so what was taken hangs
  * together by a link that is the thread's alone. */
-static struct rlk_holding *take(struct rlk_holding **list, enum rlk_place place)
+static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
 {
-    struct rlk_holding *taken = *list;
-    for (struct rlk_holding *holding = taken; holding; holding = holding->engine_next) {
+    struct rlk_holding *taken = NULL, **end = &taken;
+    struct rlk_link *link;
+    while ((link = rlk_list_take_first(list)) != NULL) {
+        struct rlk_holding *holding = rlk_owner(link, struct rlk_holding, engine_link);
         holding->place = place;
-        holding->next_taken = holding->engine_next;
+        *end = holding;
+        end = &holding->next_taken;
     }
-    *list = NULL;
+    *end = NULL;
     return taken;
 }
 
-static void take_lists(struct rlk_engine *engine)
+/* When to stop. */
+static int64_t take_lists(struct rlk_engine *engine)
 {
+    struct rlk_link submitted, given_up_list;
+    rlk_list_init(&submitted);
+    rlk_list_init(&given_up_list);
     pthread_mutex_lock(&engine->mutex);
     struct rlk_holding *arriving = take(&engine->arriving, RLK_KEPT);
     struct rlk_holding *leaving = take(&engine->leaving, RLK_OUTSIDE);
-    struct chore *chores = engine->new_chores;
-    engine->new_chores = NULL;
+    rlk_list_move(&engine->submitted, &submitted);
+    rlk_list_move(&engine->given_up, &given_up_list);
+    int64_t stop_at_ms = engine->stop_at_ms;
     engine->sleeping_until_ms = AWAKE;
     pthread_mutex_unlock(&engine->mutex);
     take_arriving(engine, arriving);
     take_leaving(engine, leaving);
-    take_chores(engine, chores);
+    take_submitted(engine, &submitted);
+    take_given_up(engine, &given_up_list);
+    return stop_at_ms;
+}
+
+/* Under the mutex. */
+static bool has_arrivals(const struct rlk_engine *engine)
+{
+    return !rlk_list_is_empty(&engine->arriving) || !rlk_list_is_empty(&engine->leaving) ||
+           !rlk_list_is_empty(&engine->submitted) || !rlk_list_is_empty(&engine->given_up);
 }
 
 /* False if somebody has put something on the lists meanwhile. Sleeping until the horizon,
@@ -217,7 +442,7 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
     int64_t now_ms = rlk_clock_ms();
     pthread_mutex_lock(&engine->mutex);
-    bool idle = !engine->arriving && !engine->leaving && !engine->new_chores;
+    bool idle = !has_arrivals(engine);
     if (now_ms < engine->horizon_ms && engine->horizon_ms < *until_ms)
         *until_ms = engine->horizon_ms;
     if (idle)
@@ -226,36 +451,61 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
     return idle;
 }
 
-static bool may_stop(struct rlk_engine *engine, int64_t *stop_at_ms)
+/* Nobody waits any more: acquires are given up, and the rest has one timeout to end. */
+static void wind_up(struct rlk_engine *engine)
 {
-    pthread_mutex_lock(&engine->mutex);
-    bool stopping = engine->stopping;
-    pthread_mutex_unlock(&engine->mutex);
-    if (!stopping)
+    for (struct rlk_link *link = engine->running.next; link != &engine->running; link = link->next)
+        give_up(engine, rlk_owner(link, struct rlk_operation, running));
+    look_at_moved(engine);
+}
+
+static bool may_stop(struct rlk_engine *engine, int64_t stop_at_ms)
+{
+    if (stop_at_ms == RLK_NEVER)
         return false;
-    int64_t now_ms = rlk_clock_ms();
-    if (*stop_at_ms == RLK_NEVER)
-        *stop_at_ms = now_ms + engine->settings->timeout_ms;
-    return !engine->chores || now_ms >= *stop_at_ms;
+    wind_up(engine);
+    return rlk_list_is_empty(&engine->running) || rlk_clock_ms() >= stop_at_ms;
+}
+
+/* Sends what is wanted, until that moves nothing any more; until when to sleep. */
+static int64_t prepare(struct rlk_engine *engine)
+{
+    int64_t until_ms;
+    look_at_moved(engine);
+    do {
+        until_ms = rlk_loop_prepare(engine->loop);
+        look_at_moved(engine);
+    } while (rlk_loop_has_touched(engine->loop));
+    return until_ms;
+}
+
+/* Those that linger are looked at again with every turn. */
+static int64_t resume_lingering(struct rlk_engine *engine)
+{
+    int64_t until_ms = RLK_NEVER;
+    for (struct rlk_link *link = engine->lingering.next; link != &engine->lingering;
+         link = link->next) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, moved);
+        until_ms = rlk_earlier(until_ms, operation->linger_until_ms);
+    }
+    rlk_list_move(&engine->lingering, &engine->moved);
+    return until_ms;
 }
 
 static void *run(void *argument)
 {
     struct rlk_engine *engine = argument;
-    int64_t stop_at_ms = RLK_NEVER;
     eventfd_t kicks;
     for (;;) {
-        take_lists(engine);
+        int64_t stop_at_ms = take_lists(engine);
         rlk_loop_settle(engine->loop);
-        int64_t until_ms = rlk_loop_prepare(engine->loop);
-        end_chores(engine);
+        int64_t until_ms = prepare(engine);
         end_holdings(engine);
-        if (may_stop(engine, &stop_at_ms)) {
+        if (may_stop(engine, stop_at_ms)) {
             rlk_loop_drain(engine->loop, stop_at_ms);
             return NULL;
         }
-        if (stop_at_ms < until_ms)
-            until_ms = stop_at_ms;
+        until_ms = rlk_earlier(rlk_earlier(until_ms, stop_at_ms), resume_lingering(engine));
         if (!fall_asleep(engine, &until_ms))
             continue;
         rlk_loop_poll(engine->loop, until_ms, engine->wake_fd);
@@ -293,11 +543,15 @@ struct rlk_quorum *rlk_engine_quorum(struct rlk_engine *engine)
 
 void rlk_engine_keep(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    rlk_holding_retain(holding);
+    bool kicked = false;
     pthread_mutex_lock(&engine->mutex);
-    holding->place = RLK_ARRIVING;
-    link_in(&engine->arriving, holding);
-    bool kicked = must_kick(engine, first_renewal(holding));
+    if (holding->place == RLK_OUTSIDE) {
+        rlk_holding_retain(holding);
+        holding->lock.quorum = rlk_engine_quorum(engine);
+        holding->place = RLK_ARRIVING;
+        rlk_list_append(&engine->arriving, &holding->engine_link);
+        kicked = must_kick(engine, first_renewal(holding));
+    }
     pthread_mutex_unlock(&engine->mutex);
     if (kicked)
         kick(engine);
@@ -308,16 +562,12 @@ void rlk_engine_drop(struct rlk_engine *engine, struct rlk_holding *holding)
     bool forgotten = false;
     pthread_mutex_lock(&engine->mutex);
     if (holding->place == RLK_ARRIVING) {
-        link_out(&engine->arriving, holding);
-        if (holding->credited) {
-            link_in(&engine->leaving, holding);
-            holding->place = RLK_LEAVING;
-        } else {
-            holding->place = RLK_OUTSIDE;
-            forgotten = true;
-        }
-    } else if (holding->place == RLK_KEPT) {
-        link_in(&engine->leaving, holding);
+        rlk_unlink(&holding->engine_link);
+        forgotten = !holding->credited;
+        holding->place = forgotten ? RLK_OUTSIDE : RLK_KEPT;
+    }
+    if (holding->place == RLK_KEPT) {
+        rlk_list_append(&engine->leaving, &holding->engine_link);
         holding->place = RLK_LEAVING;
     }
     pthread_mutex_unlock(&engine->mutex);
@@ -332,98 +582,118 @@ void rlk_engine_credit(struct rlk_engine *engine, struct rlk_holding *holding)
     if (holding->place == RLK_KEPT) {
         holding->place = RLK_ARRIVING;
         holding->credited = true;
-        link_in(&engine->arriving, holding);
+        rlk_list_append(&engine->arriving, &holding->engine_link);
     }
     pthread_mutex_unlock(&engine->mutex);
 }
 
-void rlk_engine_finish(struct rlk_engine *engine, const struct rlk_lock *lock)
+static void hand_in(struct rlk_engine *engine, struct rlk_link *list, struct rlk_link *link)
 {
-    size_t tallies = (size_t)engine->settings->nodes * sizeof(struct rlk_tally);
-    struct chore *chore = malloc(sizeof *chore + tallies);
-    if (!chore)
-        return;
-    chore->lock = *lock;
-    memcpy(chore->key, lock->key.bytes, lock->key.len);
-    memcpy(chore->tallies, lock->tallies, tallies);
-    chore->lock.key.bytes = chore->key;
-    chore->lock.tallies = chore->tallies;
-    rlk_lock_retire(&chore->lock);
     pthread_mutex_lock(&engine->mutex);
-    chore->next = engine->new_chores;
-    engine->new_chores = chore;
-    bool kicked = must_kick(engine, INT64_MIN + 1);
+    rlk_list_append(list, link);
+    bool kicked = must_kick(engine, AT_ONCE);
     pthread_mutex_unlock(&engine->mutex);
     if (kicked)
         kick(engine);
 }
 
-/* ---- life ---- */
-
-static bool start_thread(struct rlk_engine *engine)
+void rlk_engine_submit(struct rlk_engine *engine, struct rlk_operation *operation)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&engine->thread, &attributes, run, engine);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return failure == 0;
+    rlk_operation_retain(operation);
+    hand_in(engine, &engine->submitted, &operation->submitted);
 }
+
+void rlk_engine_give_up(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    rlk_operation_retain(operation);
+    hand_in(engine, &engine->given_up, &operation->given_up);
+}
+
+void rlk_engine_finish(struct rlk_engine *engine, const struct rlk_lock *lock)
+{
+    int nodes = engine->settings->nodes;
+    struct rlk_operation *operation = rlk_operation_new(RLK_RELEASE, lock->key, nodes);
+    if (!operation)
+        return;
+    operation->lock = *lock;
+    operation->lock.key = operation->key;
+    operation->lock.tallies = operation->tallies;
+    memcpy(operation->tallies, lock->tallies, (size_t)nodes * sizeof *operation->tallies);
+    rlk_lock_retire(&operation->lock);
+    operation->is_decided = true;
+    hand_in(engine, &engine->submitted, &operation->submitted);
+}
+
+/* ---- life ---- */
 
 static void free_engine(struct rlk_engine *engine)
 {
     if (engine->wake_fd >= 0)
         close(engine->wake_fd);
     rlk_loop_free(engine->loop);
+    rlk_lines_free(&engine->lines);
     pthread_mutex_destroy(&engine->mutex);
     free(engine);
 }
 
+static void init_lists(struct rlk_engine *engine)
+{
+    struct rlk_link *lists[] = {&engine->arriving, &engine->leaving, &engine->submitted,
+                                &engine->given_up, &engine->running, &engine->moved,
+                                &engine->lingering};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        rlk_list_init(lists[i]);
+}
+
 struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings)
 {
+    uint64_t seed;
     struct rlk_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return NULL;
     engine->settings = settings;
     engine->sleeping_until_ms = AWAKE;
+    engine->stop_at_ms = RLK_NEVER;
     engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     engine->loop = rlk_loop_new(settings);
+    rlk_random_bytes(&seed, sizeof seed);
+    rlk_lines_init(&engine->lines, seed);
+    init_lists(engine);
     pthread_mutex_init(&engine->mutex, NULL);
-    if (engine->wake_fd < 0 || !engine->loop) {
-        free_engine(engine);
-        return NULL;
-    }
-    rlk_loop_watch(engine->loop, on_moved, engine);
-    if (!start_thread(engine)) {
-        free_engine(engine);
-        return NULL;
-    }
-    return engine;
+    if (engine->loop)
+        rlk_loop_watch(engine->loop, on_moved, engine);
+    if (engine->wake_fd >= 0 && engine->loop &&
+        rlk_start_thread(&engine->thread, STACK_SIZE, run, engine))
+        return engine;
+    free_engine(engine);
+    return NULL;
 }
 
-static void free_chores(struct chore *chore)
+/* The thread has ended, and with it what it had under way. */
+static void end_operations(struct rlk_engine *engine)
 {
-    while (chore) {
-        struct chore *next = chore->next;
-        free(chore);
-        chore = next;
+    struct rlk_link *link;
+    take_submitted(engine, &engine->submitted);
+    take_given_up(engine, &engine->given_up);
+    while ((link = rlk_list_first(&engine->running)) != NULL) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, running);
+        operation->outcome = RLK_UNAVAILABLE;
+        if (!operation->is_decided)
+            post(engine, operation);
+        retire(engine, operation);
     }
+    ring(engine);
 }
 
-void rlk_engine_stop(struct rlk_engine *engine)
+void rlk_engine_stop(struct rlk_engine *engine, int64_t grace_ms)
 {
     pthread_mutex_lock(&engine->mutex);
-    engine->stopping = true;
+    engine->stop_at_ms = rlk_clock_ms() + grace_ms;
     pthread_mutex_unlock(&engine->mutex);
     kick(engine);
     pthread_join(engine->thread, NULL);
+    end_operations(engine);
     take_leaving(engine, take(&engine->leaving, RLK_OUTSIDE));
-    free_chores(engine->chores);
-    free_chores(engine->new_chores);
     free_engine(engine);
 }
 

@@ -9,6 +9,11 @@
 #define STANDS_LONGER 10 /* a node may keep a token for this part of the lease after the deadline */
 #define CLOCK_MARGIN_MS 1000
 
+struct rlk_watch {
+    struct rlk_notice notice;
+    struct rlk_outbox *outbox;
+};
+
 struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum)
 {
     struct rlk_holding *holding = calloc(1, sizeof *holding + owner->key.len);
@@ -29,10 +34,26 @@ void rlk_holding_retain(struct rlk_holding *holding)
     atomic_fetch_add(&holding->references, 1);
 }
 
+/* Who watches it is told, once. In a child of a fork nobody is: the outbox is the parent's. */
+static void tell(struct rlk_holding *holding)
+{
+    struct rlk_watch *watch = atomic_exchange(&holding->watch, NULL);
+    if (!watch || holding->generation != rlk_fork_generation())
+        return;
+    bool must_ring;
+    struct rlk_outbox *outbox = watch->outbox;
+    rlk_outbox_post(outbox, &watch->notice, &must_ring);
+    if (must_ring)
+        rlk_outbox_ring(outbox);
+    rlk_outbox_drop(outbox);
+}
+
 void rlk_holding_drop(struct rlk_holding *holding)
 {
-    if (atomic_fetch_sub(&holding->references, 1) == 1)
-        free(holding);
+    if (atomic_fetch_sub(&holding->references, 1) > 1)
+        return;
+    tell(holding);
+    free(holding);
 }
 
 void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms)
@@ -46,7 +67,37 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms)
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
 {
     int holds = RLK_HOLDS;
-    return atomic_compare_exchange_strong(&holding->status, &holds, (int)status);
+    if (!atomic_compare_exchange_strong(&holding->status, &holds, (int)status))
+        return false;
+    tell(holding);
+    return true;
+}
+
+void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released)
+{
+    int lets_go = RLK_LETS_GO;
+    if (released->outcome == RLK_RELEASED)
+        atomic_compare_exchange_strong(&holding->status, &lets_go, RLK_HAS_RELEASED);
+    else if (released->outcome == RLK_LOST)
+        atomic_compare_exchange_strong(&holding->status, &lets_go,
+                                       (int)rlk_status_of_loss(released->loss));
+}
+
+bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, uint64_t tag)
+{
+    struct rlk_watch *nobody = NULL, *watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return false;
+    *watch = (struct rlk_watch){.notice = {.tag = tag, .on_heap = true}, .outbox = outbox};
+    rlk_outbox_retain(outbox);
+    if (!atomic_compare_exchange_strong(&holding->watch, &nobody, watch)) {
+        rlk_outbox_drop(outbox);
+        free(watch);
+        return false;
+    }
+    if (atomic_load(&holding->status) != RLK_HOLDS)
+        tell(holding); /* it ended before anybody watched */
+    return true;
 }
 
 bool rlk_holding_may_stand(const struct rlk_holding *holding)
@@ -60,7 +111,7 @@ bool rlk_holding_may_stand(const struct rlk_holding *holding)
 bool rlk_holding_is_lost(const struct rlk_holding *holding)
 {
     int status = atomic_load(&holding->status);
-    return status != RLK_HOLDS && status != RLK_HAS_RELEASED;
+    return status == RLK_LOST_EXPIRED || status == RLK_LOST_TAKEN || status == RLK_LOST_GONE;
 }
 
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss)

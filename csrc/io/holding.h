@@ -11,9 +11,12 @@
 #include <stdbool.h>
 
 #include "core/lock.h"
+#include "io/outbox.h"
+#include "io/scope.h"
 
 enum rlk_status {
     RLK_HOLDS,
+    RLK_LETS_GO, /* it is being released, or no majority has confirmed its release: not believed in */
     RLK_LOST_EXPIRED,
     RLK_LOST_TAKEN,
     RLK_LOST_GONE,
@@ -24,17 +27,26 @@ enum rlk_place { RLK_OUTSIDE, RLK_ARRIVING, RLK_KEPT, RLK_LEAVING };
 
 struct rlk_holding {
     atomic_int references;
-    atomic_int status;           /* enum rlk_status; leaves RLK_HOLDS once */
+    atomic_int status;           /* enum rlk_status; leaves RLK_HOLDS, and RLK_LETS_GO, once */
     _Atomic int64_t deadline_ms; /* only grows */
     unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
 
-    bool told; /* the nodes were told to release it; its owner's thread's alone */
-    struct rlk_holding *previous, *next;               /* the client's list; its thread's alone */
-    struct rlk_holding *engine_previous, *engine_next; /* the engine's lists; under its mutex */
-    struct rlk_holding *next_taken;                    /* the engine's thread's alone */
-    struct rlk_holding *next_ended;                    /* the engine's thread's alone */
-    enum rlk_place place;                              /* under the engine's mutex */
-    bool credited; /* under the engine's mutex: the deadline grew while it was kept */
+    /* the owner's thread's alone */
+    bool told;      /* the nodes were told to release it */
+    bool by_engine; /* acquired over the engine's connections, so it is released over them */
+    struct rlk_link client_link; /* its client's holdings */
+    struct rlk_bond bond;
+
+    /* under the engine's mutex */
+    struct rlk_link engine_link; /* arriving, or leaving */
+    enum rlk_place place;
+    bool credited; /* the deadline grew while it was kept */
+
+    /* the engine's thread's alone */
+    struct rlk_holding *next_taken;
+    struct rlk_holding *next_ended;
+
+    _Atomic(struct rlk_watch *) watch; /* NULL: nobody wants to be told of its end, or was told */
 
     struct rlk_lock lock;
     char key[]; /* of lock.key */
@@ -49,8 +61,16 @@ void rlk_holding_drop(struct rlk_holding *holding);
 /* A longer lease; a shorter one changes nothing. */
 void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 
-/* From RLK_HOLDS to the status; false if it had left that before. */
+/* From RLK_HOLDS to the status, and who watches it is told; false if it had left that before. */
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
+
+/* What has come of a release. */
+void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released);
+
+/* The outbox gets one notice with this tag when the holding is over, whichever way. False if there
+ * is no memory, or it is watched already. */
+bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, uint64_t tag);
+
 /* Its token may still stand on some node: it was not released, by this process, and its last
  * possible ttl is not over. */
 bool rlk_holding_may_stand(const struct rlk_holding *holding);

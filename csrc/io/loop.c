@@ -15,6 +15,8 @@
 #include "io/system.h"
 
 #define OUTPUT_MAX (1024 * 1024) /* bytes waiting for a node that does not take them */
+#define LINGER_MIN_MS 25         /* for nodes that are asked for the first time, after a majority */
+#define LINGER_MAX_MS 50
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
 #define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
@@ -156,6 +158,11 @@ void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock)
     rlk_members_touch(&loop->members, lock);
 }
 
+bool rlk_loop_has_touched(const struct rlk_loop *loop)
+{
+    return rlk_members_has_touched(&loop->members);
+}
+
 void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
 {
     if (lock->state == RLK_OWNED && lock->kind == RLK_ACQUIRE)
@@ -163,12 +170,17 @@ void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock)
     rlk_members_remove(&loop->members, lock);
 }
 
+static void report_moved(struct rlk_loop *loop, struct rlk_lock *lock)
+{
+    if (loop->on_moved)
+        loop->on_moved(loop->context, lock);
+}
+
 /* After an input from the world. */
 static void moved(struct rlk_loop *loop, struct rlk_lock *lock)
 {
     rlk_loop_touch(loop, lock);
-    if (loop->on_moved)
-        loop->on_moved(loop->context, lock);
+    report_moved(loop, lock);
 }
 
 /* ---- the restart guard (docs/design.md, "A restarted node") ---- */
@@ -323,6 +335,7 @@ static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
             if ((rlk_lock_wants(lock) | lock->unsent) & rlk_node_bit(node))
                 serve(loop, lock, node, now_ms);
         rlk_members_plan(&loop->members, lock);
+        report_moved(loop, lock);
     }
 }
 
@@ -363,6 +376,15 @@ bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock
             return true;
     }
     return false;
+}
+
+int64_t rlk_loop_linger_until(const struct rlk_lock *lock)
+{
+    int64_t now_ms = rlk_clock_ms();
+    int64_t grace_ms = rlk_earlier(now_ms - lock->t0_ms, LINGER_MAX_MS);
+    if (grace_ms < LINGER_MIN_MS)
+        grace_ms = LINGER_MIN_MS;
+    return rlk_earlier(now_ms + grace_ms, lock->deadline_ms - 1);
 }
 
 /* ---- events ---- */
@@ -504,11 +526,6 @@ static int64_t dial_again(struct rlk_loop *loop, int64_t now_ms)
     return next_ms;
 }
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t rlk_loop_prepare(struct rlk_loop *loop)
 {
     int64_t now_ms = rlk_clock_ms();
@@ -524,10 +541,10 @@ int64_t rlk_loop_prepare(struct rlk_loop *loop)
         rlk_peer_write(&loop->inboxes[node], now_ms);
         if (came_up_or_went_down(&loop->commands[node]))
             next_ms = now_ms;
-        next_ms = earliest(next_ms, rlk_peer_next_time(&loop->commands[node]));
-        next_ms = earliest(next_ms, rlk_peer_next_time(&loop->inboxes[node]));
+        next_ms = rlk_earlier(next_ms, rlk_peer_next_time(&loop->commands[node]));
+        next_ms = rlk_earlier(next_ms, rlk_peer_next_time(&loop->inboxes[node]));
     }
-    return earliest(next_ms, rlk_members_next_time(&loop->members));
+    return rlk_earlier(next_ms, rlk_members_next_time(&loop->members));
 }
 
 static int timeout_until(int64_t until_ms)
@@ -626,7 +643,7 @@ void rlk_loop_catch_up(struct rlk_loop *loop)
 void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
 {
     int64_t next_ms = rlk_loop_prepare(loop);
-    rlk_loop_poll(loop, earliest(next_ms, until_ms), -1);
+    rlk_loop_poll(loop, rlk_earlier(next_ms, until_ms), -1);
     rlk_loop_settle(loop);
 }
 

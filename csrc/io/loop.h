@@ -40,6 +40,9 @@ void rlk_loop_detach(struct rlk_loop *loop, struct rlk_lock *lock);
 /* After an input to an attached lock: what it wants leaves with the next turn. */
 void rlk_loop_touch(struct rlk_loop *loop, struct rlk_lock *lock);
 
+/* Something has been touched since the loop last sent what was wanted. */
+bool rlk_loop_has_touched(const struct rlk_loop *loop);
+
 /* For a loop that a caller waits on: look for replies for some microseconds, giving way to
  * whoever wants the processor, before the thread is put to sleep. */
 void rlk_loop_be_eager(struct rlk_loop *loop);
@@ -67,12 +70,17 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
  * still being made, or it may not have the script. */
 bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock *lock);
 
+/* Until when a lock that a majority has granted or extended just now may wait for such nodes: as
+ * long again, so that a client's first lock stands on all nodes that are there. */
+int64_t rlk_loop_linger_until(const struct rlk_lock *lock);
+
 /* Turns until what was sent has been answered by every node that is connected and not stalled,
  * or until then. Before the connections are closed: bytes that are unread when a socket is
  * closed make the kernel reset it, and the server throws away what it has not read. */
 void rlk_loop_drain(struct rlk_loop *loop, int64_t until_ms);
 
-/* Called with every lock that a vote, a wake-up or the time moved. */
+/* Called with every lock that a vote, a wake-up or the time moved, and when what it wants has been
+ * sent. */
 typedef void rlk_on_moved(void *context, struct rlk_lock *lock);
 void rlk_loop_watch(struct rlk_loop *loop, rlk_on_moved *on_moved, void *context);
 

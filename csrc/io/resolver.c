@@ -1,14 +1,13 @@
 /* The thread and the one who asked each hold a reference; whoever lets go last frees. */
 #include "io/resolver.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "io/system.h"
 
 struct rlk_resolution {
     atomic_int references;
@@ -41,21 +40,9 @@ static void *resolve(void *argument)
     return NULL;
 }
 
-static bool start_thread(struct rlk_resolution *resolution)
-{
-    pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&thread, NULL, resolve, resolution);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure == 0)
-        pthread_detach(thread);
-    return failure == 0;
-}
-
 struct rlk_resolution *rlk_resolve(const char *host, int port)
 {
+    pthread_t thread;
     struct rlk_resolution *resolution = calloc(1, sizeof *resolution);
     if (!resolution)
         return NULL;
@@ -63,13 +50,14 @@ struct rlk_resolution *rlk_resolve(const char *host, int port)
     snprintf(resolution->port, sizeof resolution->port, "%d", port);
     resolution->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     atomic_init(&resolution->references, 2);
-    if (resolution->fd < 0 || !start_thread(resolution)) {
-        if (resolution->fd >= 0)
-            close(resolution->fd);
-        free(resolution);
-        return NULL;
+    if (resolution->fd >= 0 && rlk_start_thread(&thread, 0, resolve, resolution)) {
+        pthread_detach(thread);
+        return resolution;
     }
-    return resolution;
+    if (resolution->fd >= 0)
+        close(resolution->fd);
+    free(resolution);
+    return NULL;
 }
 
 int rlk_resolution_fd(const struct rlk_resolution *resolution)

@@ -1,10 +1,9 @@
-/* The clocks, getrandom(2) and fork detection, and nothing else. */
+/* The clocks, getrandom(2), threads and fork detection, and nothing else. */
 #include "io/system.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -31,22 +30,18 @@ int64_t rlk_wall_us(void)
     return read_us(CLOCK_REALTIME);
 }
 
-static void draw(unsigned char *bytes, size_t len)
+void rlk_random_bytes(void *bytes, size_t len)
 {
+    unsigned char *rest = bytes;
     while (len > 0) {
-        ssize_t drawn = getrandom(bytes, len, 0);
+        ssize_t drawn = getrandom(rest, len, 0);
         if (drawn < 0 && errno != EINTR)
             abort(); /* no kernel since 3.17 refuses, and a lock without randomness is no lock */
         if (drawn > 0) {
-            bytes += drawn;
+            rest += drawn;
             len -= (size_t)drawn;
         }
     }
-}
-
-void rlk_random_bytes(void *bytes, size_t len)
-{
-    draw(bytes, len);
 }
 
 /* Randomness is drawn for many tokens at once, by each thread for itself, and anew after a fork. */
@@ -57,7 +52,7 @@ void rlk_random_token(char token[RLK_TOKEN_SIZE])
     static _Thread_local size_t left;
     static _Thread_local unsigned generation;
     if (left == 0 || generation != rlk_fork_generation()) {
-        draw(pool, sizeof pool);
+        rlk_random_bytes(pool, sizeof pool);
         left = sizeof pool;
         generation = rlk_fork_generation();
     }
@@ -70,6 +65,21 @@ void rlk_random_token(char token[RLK_TOKEN_SIZE])
         token[3] = digits[byte[2] & 63];
     }
     *token = '\0';
+}
+
+bool rlk_start_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    if (stack > 0)
+        pthread_attr_setstacksize(&attributes, stack);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(thread, &attributes, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return failure == 0;
 }
 
 static atomic_uint forks = 1;

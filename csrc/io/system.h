@@ -2,6 +2,8 @@
 #ifndef RLK_SYSTEM_H
 #define RLK_SYSTEM_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +19,9 @@ int64_t rlk_wall_us(void);
 /* From the kernel's CSPRNG. */
 void rlk_random_bytes(void *bytes, size_t len);
 void rlk_random_token(char token[RLK_TOKEN_SIZE]);
+
+/* A thread that no signal reaches. A stack of 0 bytes is one of the usual size. */
+bool rlk_start_thread(pthread_t *thread, size_t stack, void *(*run)(void *), void *argument);
 
 /* Changes in the child of a fork: what was opened, or drawn, under another generation belongs to
  * the parent. */

@@ -1,0 +1,87 @@
+/* lua/redlock/options.lua has checked what users gave, in words for users. What is checked here is
+ * that nothing else gets through to the core. */
+#include "lua/arguments.h"
+
+#include <math.h>
+
+#define TTL_MAX_MS INT64_C(1000000000000)
+
+int64_t rlk_milliseconds(double seconds)
+{
+    double rounded = floor(seconds * 1000 + 0.5);
+    if (rounded >= 9e15)
+        return RLK_NEVER;
+    return rounded > -9e15 ? (int64_t)rounded : -1; /* also what is no number */
+}
+
+double rlk_seconds(int64_t ms)
+{
+    return (double)ms / 1000;
+}
+
+double rlk_number_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    double number = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    return number;
+}
+
+int64_t rlk_milliseconds_field(lua_State *L, const char *name)
+{
+    return rlk_milliseconds(rlk_number_field(L, name));
+}
+
+bool rlk_boolean_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    bool value = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+const char *rlk_string_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    const char *value = luaL_optstring(L, -1, NULL);
+    lua_pop(L, 1);
+    return value;
+}
+
+static bool is_ttl(int64_t ttl_ms)
+{
+    return ttl_ms >= 1 && ttl_ms <= TTL_MAX_MS;
+}
+
+struct rlk_terms rlk_check_terms(lua_State *L, int index)
+{
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_pushvalue(L, index);
+    struct rlk_terms terms = {
+        .ttl_ms = rlk_milliseconds_field(L, "ttl"),
+        .wait_ms = rlk_milliseconds_field(L, "wait"),
+        .max_hold_ms = rlk_milliseconds_field(L, "max_hold"),
+        .renew = rlk_boolean_field(L, "renew"),
+        .fair = rlk_boolean_field(L, "fair"),
+    };
+    lua_pop(L, 1);
+    luaL_argcheck(L, is_ttl(terms.ttl_ms) && terms.wait_ms >= 0, index, "terms out of range");
+    int64_t lease_s = terms.ttl_ms / 1000;
+    terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
+    return terms;
+}
+
+int64_t rlk_check_ttl(lua_State *L, int index)
+{
+    int64_t ttl_ms = rlk_milliseconds(luaL_checknumber(L, index));
+    luaL_argcheck(L, is_ttl(ttl_ms), index, "ttl out of range");
+    return ttl_ms;
+}
+
+struct rlk_key rlk_check_key(lua_State *L, int index)
+{
+    struct rlk_key key;
+    key.bytes = luaL_checklstring(L, index, &key.len);
+    luaL_argcheck(L, key.len >= 1 && key.len <= RLK_KEY_MAX, index, "key out of range");
+    return key;
+}

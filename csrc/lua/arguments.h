@@ -1,0 +1,26 @@
+/* What Lua hands in, as C: seconds become milliseconds here and nowhere else. */
+#ifndef RLK_ARGUMENTS_H
+#define RLK_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/lock.h"
+#include "lua/compat.h"
+
+/* -1 for what is no number of milliseconds; RLK_NEVER for what no lease and no waiter reaches. */
+int64_t rlk_milliseconds(double seconds);
+double rlk_seconds(int64_t ms);
+
+/* Fields of the table on top of the stack. */
+int64_t rlk_milliseconds_field(lua_State *L, const char *name);
+double rlk_number_field(lua_State *L, const char *name);
+bool rlk_boolean_field(lua_State *L, const char *name);
+const char *rlk_string_field(lua_State *L, const char *name); /* kept alive by the table */
+
+/* { ttl, wait, max_hold in seconds; renew, fair } */
+struct rlk_terms rlk_check_terms(lua_State *L, int index);
+int64_t rlk_check_ttl(lua_State *L, int index);
+struct rlk_key rlk_check_key(lua_State *L, int index);
+
+#endif

@@ -1,0 +1,49 @@
+/* The userdata of require "redlock.core": clients, locks, operations; and how results are pushed.
+ * Each rlk_open_* adds its functions to the module's table, which is on top of the stack. */
+#ifndef RLK_OBJECTS_H
+#define RLK_OBJECTS_H
+
+#include "io/client.h"
+#include "lua/compat.h"
+
+/* A client, shared by the Lua objects that need it: it goes with the last. */
+struct rlk_shared_client {
+    struct rlk_client *client;
+    int references;
+};
+
+struct rlk_lua_lock {
+    struct rlk_shared_client *shared; /* NULL once collected */
+    struct rlk_holding *holding;      /* of the last acquire that succeeded; NULL before */
+    struct rlk_terms terms;           /* unless acquire says otherwise */
+    size_t prefix_len;
+    struct rlk_key key; /* prefix and name; its bytes follow */
+    char bytes[];
+};
+
+void rlk_open_clients(lua_State *L);
+void rlk_open_locks(lua_State *L);
+void rlk_open_operations(lua_State *L);
+
+/* Raise an error for anything else. */
+struct rlk_shared_client *rlk_check_client(lua_State *L, int index);
+struct rlk_lua_lock *rlk_check_lock(lua_State *L, int index);
+
+void rlk_share_client(struct rlk_shared_client *shared);
+void rlk_release_client(struct rlk_shared_client *shared);
+
+/* What it held before is forgotten. */
+void rlk_set_holding(struct rlk_lua_lock *lock, struct rlk_holding *holding);
+
+/* For each node, what it said: { node, vote, answered, text = error or token, fence,
+ * ttl = seconds (huge: for ever), waiters }; none without tallies. */
+void rlk_push_votes(lua_State *L, const struct rlk_client *client, const struct rlk_tally *tallies);
+
+/* true, or a code and votes; after an inspection true and votes. How many values that is. */
+int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outcome outcome,
+                    const struct rlk_tally *tallies);
+
+/* Sets functions as fields of the table on top of the stack. */
+void rlk_add_functions(lua_State *L, const luaL_Reg *functions);
+
+#endif

@@ -1,0 +1,367 @@
+/* What event-loop hosts (lua/redlock/host/) stand on: operations that the engine runs, the outbox
+ * that tells of their end, scopes that end with a request, and the doorbell. */
+#include <string.h>
+
+#include "io/doorbell.h"
+#include "io/system.h"
+#include "lua/arguments.h"
+#include "lua/objects.h"
+
+#define OPERATION_TYPE "redlock.operation"
+#define OUTBOX_TYPE "redlock.outbox"
+#define DOORBELL_TYPE "redlock.doorbell"
+#define TAKEN_MAX 64
+
+/* A handle serves for one operation after the other. */
+struct handle {
+    struct rlk_shared_client *shared;
+    struct rlk_operation *operation; /* NULL: none */
+};
+
+/* ---- outboxes ---- */
+
+static void *new_object(lua_State *L, size_t size, const char *type)
+{
+    void *object = lua_newuserdata(L, size);
+    memset(object, 0, size);
+    luaL_getmetatable(L, type);
+    lua_setmetatable(L, -2);
+    return object;
+}
+
+/* core.outbox() -> outbox */
+static int new_outbox(lua_State *L)
+{
+    struct rlk_outbox **box = new_object(L, sizeof *box, OUTBOX_TYPE);
+    *box = rlk_outbox_new();
+    return *box ? 1 : luaL_error(L, "not enough memory");
+}
+
+static struct rlk_outbox *check_outbox(lua_State *L, int index)
+{
+    struct rlk_outbox **box = luaL_checkudata(L, index, OUTBOX_TYPE);
+    luaL_argcheck(L, *box, index, "the outbox was collected");
+    return *box;
+}
+
+static int collect_outbox(lua_State *L)
+{
+    struct rlk_outbox **box = luaL_checkudata(L, 1, OUTBOX_TYPE);
+    if (*box)
+        rlk_outbox_drop(*box);
+    *box = NULL;
+    return 0;
+}
+
+/* core.outbox_fd(outbox) -> a descriptor that is readable while there is something to take */
+static int outbox_fd(lua_State *L)
+{
+    int fd = rlk_outbox_fd(check_outbox(L, 1));
+    if (fd < 0)
+        return luaL_error(L, "no descriptor to be had");
+    lua_pushinteger(L, fd);
+    return 1;
+}
+
+/* core.take(outbox, list) -> how many tags were put into the list. To be called until it is none. */
+static int take(lua_State *L)
+{
+    uint64_t tags[TAKEN_MAX];
+    size_t count = rlk_outbox_take(check_outbox(L, 1), tags, TAKEN_MAX);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    for (size_t i = 0; i < count; i++) {
+        rlk_pushwhole(L, tags[i]);
+        lua_rawseti(L, 2, (int)i + 1);
+    }
+    rlk_pushwhole(L, count);
+    return 1;
+}
+
+/* ---- operations ---- */
+
+/* core.operation() -> a handle */
+static int new_handle(lua_State *L)
+{
+    new_object(L, sizeof(struct handle), OPERATION_TYPE);
+    return 1;
+}
+
+static struct handle *check_handle(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, OPERATION_TYPE);
+}
+
+static struct handle *check_busy_handle(lua_State *L, int index)
+{
+    struct handle *handle = check_handle(L, index);
+    luaL_argcheck(L, handle->operation, index, "no operation");
+    return handle;
+}
+
+/* The arguments that all begin with: handle, outbox, tag. */
+struct submission {
+    struct handle *handle;
+    struct rlk_outbox *outbox;
+    uint64_t tag;
+};
+
+static struct submission check_submission(lua_State *L)
+{
+    struct submission submission = {check_handle(L, 1), check_outbox(L, 2),
+                                    (uint64_t)luaL_checknumber(L, 3)};
+    luaL_argcheck(L, !submission.handle->operation, 1, "it has an operation");
+    return submission;
+}
+
+/* true, or code and votes if it could not be begun */
+static int push_begun(lua_State *L, const struct submission *submission,
+                      struct rlk_shared_client *shared, struct rlk_operation *operation)
+{
+    if (!operation)
+        return rlk_push_result(L, shared->client, RLK_UNAVAILABLE, NULL);
+    submission->handle->operation = operation;
+    submission->handle->shared = shared;
+    rlk_share_client(shared);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* core.submit_acquire(handle, outbox, tag, lock[, terms[, scope]]) -> true | code, votes */
+static int submit_acquire(lua_State *L)
+{
+    struct submission submission = check_submission(L);
+    struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
+    struct rlk_client *client = lock->shared->client;
+    struct rlk_terms terms = lua_isnoneornil(L, 5) ? lock->terms : rlk_check_terms(L, 5);
+    struct rlk_scope *scope = lua_touserdata(L, 6);
+    rlk_set_holding(lock, NULL);
+    struct rlk_operation *operation =
+        rlk_client_submit_acquire(client, lock->key, &terms, submission.outbox, submission.tag);
+    if (operation && scope)
+        rlk_client_bind(client, operation, scope);
+    return push_begun(L, &submission, lock->shared, operation);
+}
+
+static bool is_held(const struct rlk_lua_lock *lock)
+{
+    return lock->holding && rlk_holding_remaining_us(lock->holding) > 0;
+}
+
+/* core.submit_extend(handle, outbox, tag, lock, seconds) -> true | code, votes */
+static int submit_extend(lua_State *L)
+{
+    struct submission submission = check_submission(L);
+    const struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
+    struct rlk_client *client = lock->shared->client;
+    int64_t ttl_ms = rlk_check_ttl(L, 5);
+    if (!is_held(lock))
+        return rlk_push_result(L, client, RLK_LOST, NULL);
+    struct rlk_operation *operation =
+        rlk_client_submit_extend(client, lock->holding, ttl_ms, submission.outbox, submission.tag);
+    return push_begun(L, &submission, lock->shared, operation);
+}
+
+/* core.submit_release(handle, outbox, tag, lock) -> true | code, votes; "released" if that is so
+ * already */
+static int submit_release(lua_State *L)
+{
+    struct submission submission = check_submission(L);
+    const struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
+    if (!lock->holding || atomic_load(&lock->holding->status) == RLK_HAS_RELEASED) {
+        lua_pushliteral(L, "released");
+        return 1;
+    }
+    if (lock->holding->generation != rlk_fork_generation())
+        return rlk_push_result(L, lock->shared->client, RLK_LOST, NULL);
+    struct rlk_operation *operation = rlk_client_submit_release(lock->shared->client, lock->holding,
+                                                                submission.outbox, submission.tag);
+    return push_begun(L, &submission, lock->shared, operation);
+}
+
+/* core.submit_inspect(handle, outbox, tag, client, key) -> true | code, votes */
+static int submit_inspect(lua_State *L)
+{
+    struct submission submission = check_submission(L);
+    struct rlk_shared_client *shared = rlk_check_client(L, 4);
+    struct rlk_operation *operation = rlk_client_submit_inspect(shared->client, rlk_check_key(L, 5),
+                                                                submission.outbox, submission.tag);
+    return push_begun(L, &submission, shared, operation);
+}
+
+static void empty(struct handle *handle)
+{
+    struct rlk_shared_client *shared = handle->shared;
+    handle->operation = NULL;
+    handle->shared = NULL;
+    rlk_release_client(shared);
+}
+
+/* core.conclude(handle[, lock]) -> as core.acquire and the others. Once its tag was taken; with the
+ * lock that was to be acquired. */
+static int conclude(lua_State *L)
+{
+    struct handle *handle = check_busy_handle(L, 1);
+    struct rlk_lua_lock *lock = lua_isnoneornil(L, 2) ? NULL : rlk_check_lock(L, 2);
+    struct rlk_operation *operation = handle->operation;
+    struct rlk_client *client = handle->shared->client;
+    struct rlk_holding *holding;
+    enum rlk_outcome outcome = rlk_client_conclude(client, operation, &holding);
+    if (holding && lock)
+        rlk_set_holding(lock, holding);
+    else if (holding)
+        rlk_client_forget(client, holding);
+    int results = rlk_push_result(L, client, outcome, operation->report);
+    rlk_operation_drop(operation);
+    empty(handle);
+    return results;
+}
+
+/* core.abandon(handle): nobody waits for it any more. */
+static int abandon(lua_State *L)
+{
+    struct handle *handle = check_handle(L, 1);
+    if (!handle->operation)
+        return 0;
+    rlk_client_abandon(handle->shared->client, handle->operation);
+    empty(handle);
+    return 0;
+}
+
+/* core.is_orphan(handle): the scope of its operation has ended. */
+static int is_orphan(lua_State *L)
+{
+    const struct handle *handle = check_handle(L, 1);
+    lua_pushboolean(L, handle->operation && handle->operation->is_orphan);
+    return 1;
+}
+
+/* core.watch(lock, outbox, tag) -> whether the tag will be posted once, when the lock is over */
+static int watch(lua_State *L)
+{
+    const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
+    struct rlk_outbox *outbox = check_outbox(L, 2);
+    uint64_t tag = (uint64_t)luaL_checknumber(L, 3);
+    lua_pushboolean(L, lock->holding &&
+                           rlk_client_watch(lock->shared->client, lock->holding, outbox, tag));
+    return 1;
+}
+
+/* ---- scopes ---- */
+
+/* core.scope(key) -> scope, whether it is new: then its owner has to end it */
+static int find_scope(lua_State *L)
+{
+    uintptr_t key = (uintptr_t)luaL_checknumber(L, 1);
+    struct rlk_scope *scope = rlk_scope_find(key);
+    bool is_new = !scope;
+    if (is_new)
+        scope = rlk_scope_begin(key);
+    if (!scope)
+        return luaL_error(L, "not enough memory");
+    lua_pushlightuserdata(L, scope);
+    lua_pushboolean(L, is_new);
+    return 2;
+}
+
+/* core.end_scope(scope) */
+static int end_scope(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
+    rlk_scope_end(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* core.scope_handler() -> the address of a C function that ends the scope it is given */
+static int scope_handler(lua_State *L)
+{
+    lua_pushnumber(L, (double)(uintptr_t)rlk_scope_end);
+    return 1;
+}
+
+/* ---- doorbells ---- */
+
+/* core.doorbell() -> doorbell, port, cookie | nil */
+static int new_doorbell(lua_State *L)
+{
+    struct rlk_doorbell **box = new_object(L, sizeof *box, DOORBELL_TYPE);
+    *box = rlk_doorbell_new();
+    if (!*box) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushinteger(L, rlk_doorbell_port(*box));
+    lua_pushstring(L, rlk_doorbell_cookie(*box));
+    return 3;
+}
+
+static int collect_doorbell(lua_State *L)
+{
+    struct rlk_doorbell **box = luaL_checkudata(L, 1, DOORBELL_TYPE);
+    if (*box)
+        rlk_doorbell_free(*box);
+    *box = NULL;
+    return 0;
+}
+
+/* core.answer(doorbell, outbox) -> true: whoever knows the cookie is rung from now on, and the
+ * doorbell is gone; or false: nobody has come yet */
+static int answer(lua_State *L)
+{
+    struct rlk_doorbell **box = luaL_checkudata(L, 1, DOORBELL_TYPE);
+    struct rlk_outbox *outbox = check_outbox(L, 2);
+    luaL_argcheck(L, *box, 1, "it was answered");
+    int fd = rlk_doorbell_answer(*box);
+    if (fd >= 0) {
+        rlk_outbox_set_bell(outbox, fd);
+        collect_doorbell(L);
+    }
+    lua_pushboolean(L, fd >= 0);
+    return 1;
+}
+
+/* core.silence(outbox): no bell any more; whoever reads it sees its end. */
+static int silence(lua_State *L)
+{
+    rlk_outbox_set_bell(check_outbox(L, 1), -1);
+    return 0;
+}
+
+/* ---- module ---- */
+
+static const luaL_Reg functions[] = {
+    {"outbox", new_outbox},
+    {"outbox_fd", outbox_fd},
+    {"take", take},
+    {"operation", new_handle},
+    {"submit_acquire", submit_acquire},
+    {"submit_extend", submit_extend},
+    {"submit_release", submit_release},
+    {"submit_inspect", submit_inspect},
+    {"conclude", conclude},
+    {"abandon", abandon},
+    {"is_orphan", is_orphan},
+    {"watch", watch},
+    {"scope", find_scope},
+    {"end_scope", end_scope},
+    {"scope_handler", scope_handler},
+    {"doorbell", new_doorbell},
+    {"answer", answer},
+    {"silence", silence},
+    {NULL, NULL},
+};
+
+static void add_type(lua_State *L, const char *type, lua_CFunction collect)
+{
+    luaL_newmetatable(L, type);
+    lua_pushcfunction(L, collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
+void rlk_open_operations(lua_State *L)
+{
+    rlk_add_functions(L, functions);
+    add_type(L, OPERATION_TYPE, abandon);
+    add_type(L, OUTBOX_TYPE, collect_outbox);
+    add_type(L, DOORBELL_TYPE, collect_doorbell);
+}

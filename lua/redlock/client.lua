@@ -3,6 +3,7 @@
 
 local core = require "redlock.core"
 local failure = require "redlock.failure"
+local hosts = require "redlock.host"
 local options = require "redlock.options"
 require "redlock.lock" -- gives core's locks their methods
 
@@ -17,7 +18,7 @@ function Client.new(settings, level)
         error("redlock: " .. message, level)
     end
     -- What a lock needs besides its C part. One table serves all locks that have the same terms.
-    local companion = { client = handle, terms = settings.terms }
+    local companion = { client = handle, terms = settings.terms, host = settings.host }
     local client = { handle = handle, prefix = settings.prefix, companion = companion }
     return setmetatable(client, Client)
 end
@@ -28,12 +29,17 @@ local function check_self(client, method)
     end
 end
 
+local function choose_host(self)
+    local host, err = hosts.choose(self.companion.host)
+    return host or error("redlock: " .. err, 3)
+end
+
 local function new_lock(self, name, opts, level)
     options.name(name, self.prefix, level + 1)
     local companion = self.companion
     if opts ~= nil then
         local terms = options.terms(opts, companion.terms, level + 1)
-        companion = { client = self.handle, terms = terms }
+        companion = { client = self.handle, terms = terms, host = companion.host }
     end
     return core.lock(self.handle, self.prefix, name, companion.terms, companion)
 end
@@ -123,15 +129,14 @@ end
 -- (seconds; huge: no limit) where it is free; or `{ node, error }`
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string code: `closed`
+-- @treturn[2] string code: `closed`; `unavailable` where the call cannot wait
 function Client:info(name)
     check_self(self, "info")
     options.name(name, self.prefix, 3)
-    if not core.inspect(self.handle, self.prefix .. name) then
-        local code = core.is_closed(self.handle) and "closed" or "unavailable"
-        return nil, failure.message(code, name, {}), code
+    local result, nodes, cause = choose_host(self).inspect(self.handle, self.prefix .. name)
+    if result ~= true then
+        return nil, failure.message(result, name, nodes, nil, cause), result
     end
-    local nodes = core.votes(self.handle)
     for index, vote in ipairs(nodes) do
         nodes[index] = describe(vote)
     end
@@ -142,7 +147,7 @@ end
 -- again does nothing.
 function Client:close()
     check_self(self, "close")
-    core.close(self.handle)
+    choose_host(self).close(self.handle)
 end
 
 Client.__close = Client.close

@@ -71,6 +71,7 @@ local losses = {
     ["expired"] = "ran out of its lease",
     ["taken"] = "was taken by another",
     ["gone"] = "is gone from the nodes",
+    ["being released"] = "is being released",
     ["released"] = "was released",
     ["another process"] = "belongs to the process that acquired it, not to its child",
 }
@@ -83,8 +84,15 @@ function failure.lost(name, status)
 end
 
 --- The message of an operation on a lock that failed.
-function failure.message(code, name, votes, terms)
-    return code .. ": " .. explain[code](failure.quote(name), votes, terms)
+-- @tparam string code
+-- @tparam string name
+-- @tparam table votes
+-- @tparam table terms
+-- @tparam[opt] string cause what happened, if it was not the nodes that decided
+function failure.message(code, name, votes, terms, cause)
+    local quoted = failure.quote(name)
+    local text = cause and quoted .. ": " .. cause or explain[code](quoted, votes, terms)
+    return code .. ": " .. text
 end
 
 return failure

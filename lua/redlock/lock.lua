@@ -10,6 +10,7 @@
 
 local core = require "redlock.core"
 local failure = require "redlock.failure"
+local hosts = require "redlock.host"
 local options = require "redlock.options"
 
 local Lock = core.lock_methods
@@ -21,17 +22,21 @@ local function check_self(lock, method)
     end
 end
 
-local function fail(lock, code, terms)
-    local companion = core.companion(lock)
+-- How the call waits here; misuse is raised at the caller of the method.
+local function choose_host(companion)
+    local host, err = hosts.choose(companion.host)
+    return host or error("redlock: " .. err, 3)
+end
+
+local function fail(lock, terms, code, votes, cause)
     if code == "lost" then
         return nil, failure.lost(lock.name, core.status(lock)), code
     end
-    local votes = core.votes(companion.client)
-    return nil, failure.message(code, lock.name, votes, terms or companion.terms), code, votes
+    return nil, failure.message(code, lock.name, votes, terms, cause), code, votes
 end
 
 --- Acquires the lock, waiting for it if need be.
--- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`, `detach`
 -- @treturn[1] redlock.Lock itself
 -- @treturn[2] nil
 -- @treturn[2] string message
@@ -45,11 +50,12 @@ function Lock:acquire(opts)
         local name = failure.quote(self.name)
         return nil, ("locked: %s is held by this very object"):format(name), "locked", {}
     end
-    local result = core.acquire(self, opts and terms)
+    local host = choose_host(companion)
+    local result, votes, cause = host.acquire(self, opts and terms, terms.detach)
     if result == true then
         return self
     end
-    return fail(self, result, terms)
+    return fail(self, terms, result, votes, cause)
 end
 
 --- Whether the lease is certainly this owner's now. The clock is read at every call.
@@ -76,11 +82,12 @@ end
 function Lock:extend(ttl)
     check_self(self, "extend")
     options.ttl(ttl, 3)
-    local result = core.extend(self, ttl)
+    local companion = core.companion(self)
+    local result, votes, cause = choose_host(companion).extend(self, ttl)
     if result == true then
         return true
     end
-    return fail(self, result)
+    return fail(self, companion.terms, result, votes, cause)
 end
 
 --- Releases the lock, and wakes who waits for it. Releasing what was released already is no error.
@@ -92,14 +99,34 @@ end
 -- @treturn[2] table votes
 function Lock:release()
     check_self(self, "release")
+    local companion = core.companion(self)
+    local host = choose_host(companion)
     if core.status(self) == "never held" then
-        return fail(self, "lost")
+        return fail(self, nil, "lost")
     end
-    local result = core.release(self)
+    local result, votes, cause = host.release(self)
     if result == true then
         return true
     end
-    return fail(self, result)
+    return fail(self, companion.terms, result, votes, cause)
+end
+
+--- In an event loop: has a function called once, in a coroutine (light thread) of its own, as soon
+-- as the lock is known to be lost. It is not called for a lock that is released. Until then the
+-- lock is not garbage.
+-- @tparam function fn called with the lock and the failure's message
+-- @treturn boolean true; false if somebody listens already, or the lock was not acquired
+-- @raise where calls block: there is no loop that could call it
+function Lock:on_lost(fn)
+    check_self(self, "on_lost")
+    if type(fn) ~= "function" then
+        error("redlock: on_lost() takes a function, not " .. type(fn), 2)
+    end
+    local host = choose_host(core.companion(self))
+    if not host.watch then
+        error("redlock: on_lost() needs an event loop; look at held() instead", 2)
+    end
+    return host.watch(self, fn) ~= nil
 end
 
 function metatable.__tostring(lock)
@@ -109,7 +136,7 @@ function metatable.__tostring(lock)
 end
 
 function metatable.__close(lock)
-    core.release(lock)
+    choose_host(core.companion(lock)).release(lock)
 end
 
 metatable.__metatable = "redlock.Lock"

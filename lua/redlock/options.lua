@@ -3,6 +3,8 @@
 -- @module redlock.options
 -- @local
 
+local hosts = require "redlock.host"
+
 local options = {}
 
 local NAME_MAX = 512 -- bytes
@@ -74,6 +76,13 @@ local client_name = {
     end,
 }
 
+local host = {
+    text = '"blocking", "nginx", "cqueues" or "luv"',
+    is = function(value)
+        return value == "blocking" or value == "nginx" or value == "cqueues" or value == "luv"
+    end,
+}
+
 local node_list = {
     text = ("a list of 1 to %d URLs"):format(NODES_MAX),
     is = function(value)
@@ -98,9 +107,17 @@ local term_rules = {
     renew = boolean,
     max_hold = seconds(0, math.huge),
     fair = boolean,
+    detach = boolean,
 }
 
-local term_defaults = { ttl = 30, wait = 5, renew = true, max_hold = math.huge, fair = false }
+local term_defaults = {
+    ttl = 30,
+    wait = 5,
+    renew = true,
+    max_hold = math.huge,
+    fair = false,
+    detach = false,
+}
 
 local client_rules = {
     nodes = node_list,
@@ -109,6 +126,7 @@ local client_rules = {
     drift_factor = fraction,
     restart_guard = guard,
     client_name = client_name,
+    host = host,
     tls_verify = boolean,
     tls_ca_file = text,
     tls_ca_path = text,
@@ -171,6 +189,10 @@ function options.client(given, opts, level)
     check(given, client_rules, term_rules, level)
     if given.nodes == nil then
         fail(level, 'option "nodes" is missing')
+    end
+    local missing = given.host and hosts.missing(given.host)
+    if missing then
+        fail(level, "host %q: %s", given.host, missing)
     end
     local settings = merge(given, client_defaults, client_rules)
     settings.terms = merge(given, term_defaults, term_rules)

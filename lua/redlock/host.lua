@@ -1,0 +1,63 @@
+--- Chooses how a call waits: by blocking the thread, or by yielding to an event loop.
+--
+-- A host has `acquire(lock, terms, detach)`, `extend(lock, ttl)`, `release(lock)`,
+-- `inspect(client, key)`, which return true or a code, then votes, then what happened if no node
+-- decided it; `close(client)`; and, in event loops, `watch(lock, fn)`.
+-- @module redlock.host
+-- @local
+
+local host = {}
+
+local loaded = package.loaded
+
+-- Of each host: whether this is a place where it can wait. nginx decides that by itself, by phase.
+local here = {}
+
+function here.nginx()
+    local ngx = rawget(_G, "ngx")
+    return ngx ~= nil and ngx.get_phase ~= nil and ngx.timer ~= nil
+end
+
+function here.cqueues()
+    return loaded.cqueues ~= nil and loaded.cqueues.running() ~= nil
+end
+
+function here.luv()
+    local thread, is_main = coroutine.running()
+    return loaded.luv ~= nil and thread ~= nil and not is_main
+end
+
+function here.blocking()
+    return true
+end
+
+local is_nginx = here.nginx()
+
+--- The host for a call.
+-- @tparam ?string name the one that the client was told to use; nil: whichever is here
+-- @treturn[1] table the host
+-- @treturn[2] nil
+-- @treturn[2] string why that one is not to be had
+function host.choose(name)
+    if is_nginx and not name then
+        return require "redlock.host.nginx"
+    end
+    name = name or here.cqueues() and "cqueues" or here.luv() and "luv" or "blocking"
+    if here[name]() then
+        return require("redlock.host." .. name)
+    end
+    return nil, ("host %q waits only inside a coroutine of its loop"):format(name)
+end
+
+--- What keeps a host from being used at all.
+-- @treturn ?string
+function host.missing(name)
+    if name == "nginx" then
+        return not is_nginx and "this is no nginx" or nil
+    end
+    local library = (name == "cqueues" or name == "luv") and name
+    local ok, err = pcall(require, library or "redlock.core")
+    return not ok and err or nil
+end
+
+return host

@@ -1,0 +1,13 @@
+--- The host of programs that may wait: calls run on the calling thread.
+-- @module redlock.host.blocking
+-- @local
+
+local core = require "redlock.core"
+
+return {
+    acquire = core.acquire,
+    extend = core.extend,
+    release = core.release,
+    inspect = core.inspect,
+    close = core.close,
+}

@@ -1,0 +1,277 @@
+--- The host inside nginx (lua-nginx-module): calls yield the light thread, and what a request holds
+-- ends with the request.
+--
+-- Completions wake the worker through one cosocket, the bell. A light thread in a timer reads it,
+-- takes what there is, and posts the semaphores of those who wait. It lives while something is
+-- under way, and a little longer. Where no timer can start (in a worker that exits), one of those
+-- who wait looks for all of them, every millisecond.
+-- @module redlock.host.nginx
+-- @local
+
+local core = require "redlock.core"
+local Switchboard = require "redlock.switchboard"
+
+local ngx = ngx -- luacheck: ignore 113
+local new_semaphore = require("ngx.semaphore").new
+
+local LINGER = 1 -- seconds that the bell outlives the last operation
+local TICK = 0.2 -- seconds between looks at whether it is still needed
+local ANSWER_WAIT = 1 -- seconds until the bell has to stand
+local POLL = 0.001 -- seconds between looks without a bell
+local STALE = 0.2 -- seconds after which one who looks for all is thought dead
+local LONG = 3600
+local NO_TIMEOUT = 2147483647 -- milliseconds, the most that a cosocket takes
+
+-- luacheck: push ignore 113
+local yieldable = {
+    rewrite = true,
+    server_rewrite = true,
+    access = true,
+    content = true,
+    timer = true,
+    ssl_cert = true,
+    ssl_session_fetch = true,
+    ssl_client_hello = true,
+    preread = true,
+}
+-- luacheck: pop
+
+local board
+local bell -- nil, or { up = whether it rings, due = when it has to stand }
+local looking_until = 0 -- somebody looks for all, and has said so until then
+
+-- ---- what is bound to a request ----
+
+local find_request, bind
+
+local function prepare_binding()
+    local base = require "resty.core.base"
+    local ffi = require "ffi"
+    ffi.cdef [[
+        typedef struct redlock_cleanup {
+            void (*handler)(void *data);
+            void *data;
+            struct redlock_cleanup *next;
+        } redlock_cleanup;
+        redlock_cleanup *redlock_cleanup_add(void *request, size_t size)
+            __asm__("ngx_http_cleanup_add");
+    ]]
+    local add = ffi.C.redlock_cleanup_add
+    local handler = ffi.cast("void (*)(void *)", core.scope_handler())
+    find_request = base.get_request
+    bind = function(request)
+        local scope, is_new = core.scope(tonumber(ffi.cast("uintptr_t", request)))
+        if is_new then
+            local cleanup = add(request, 0)
+            if cleanup == nil then
+                core.end_scope(scope)
+                return nil
+            end
+            cleanup.handler = handler
+            cleanup.data = ffi.cast("void *", scope)
+        end
+        return scope
+    end
+end
+
+-- Without what it takes (another subsystem than http, a stripped nginx) locks end by their leases,
+-- and as garbage.
+if not pcall(prepare_binding) then
+    find_request = function() end
+end
+
+local function scope_of_request()
+    local request = find_request()
+    return request and bind(request)
+end
+
+-- ---- the bell ----
+
+local function wake(slot)
+    slot.semaphore:post(1)
+end
+
+-- So that those who wait look for themselves from now on.
+local function wake_all()
+    for _, slot in pairs(board.slots) do
+        if slot.waits then
+            wake(slot)
+        end
+    end
+end
+
+local function has_come(doorbell, outbox)
+    local until_when = core.clock() + ANSWER_WAIT
+    repeat
+        if core.answer(doorbell, outbox) then
+            return true
+        end
+        ngx.sleep(POLL)
+    until core.clock() > until_when
+    return false
+end
+
+local function connect(outbox)
+    local doorbell, port, cookie = core.doorbell()
+    if not doorbell then
+        return nil
+    end
+    local socket = ngx.socket.tcp()
+    socket:settimeouts(ANSWER_WAIT * 1000, ANSWER_WAIT * 1000, NO_TIMEOUT)
+    local ok = socket:connect("127.0.0.1", port) and socket:send(cookie)
+    return ok and has_come(doorbell, outbox) and socket or nil
+end
+
+local function silence(this)
+    if bell == this then
+        bell = nil
+        core.silence(board:get_outbox())
+    end
+end
+
+-- Until nobody has needed it for long enough.
+local function watch_over(this)
+    local idle = 0
+    repeat
+        ngx.sleep(TICK)
+        idle = board.pending == 0 and idle + TICK or 0
+    until bell ~= this or idle > LINGER or (idle > 0 and ngx.worker.exiting())
+    silence(this)
+end
+
+local function listen(this)
+    local socket = connect(board:get_outbox())
+    if not socket then
+        return
+    end
+    this.up = true
+    ngx.thread.spawn(watch_over, this)
+    repeat
+        board:take()
+    until not socket:receiveany(64)
+end
+
+local function run_bell(premature, this)
+    local ok, err = true, nil
+    if not premature then
+        ok, err = pcall(listen, this)
+    end
+    silence(this)
+    wake_all()
+    if not ok then
+        ngx.log(ngx.ERR, "redlock: ", err)
+    end
+end
+
+-- A timer that was accepted may still not be run, if too many others are.
+local function need_bell()
+    if bell and (bell.up or core.clock() < bell.due) then
+        return
+    end
+    bell = { up = false, due = core.clock() + 2 * ANSWER_WAIT }
+    if not ngx.timer.at(0, run_bell, bell) then
+        bell = nil
+    end
+end
+
+-- ---- waiting ----
+
+local function look_for_all(slot)
+    repeat
+        looking_until = core.clock() + STALE
+        ngx.sleep(POLL)
+        board:take()
+    until slot.done or bell
+    looking_until = 0
+    wake_all() -- somebody else looks from here on
+end
+
+local function wait(slot)
+    slot.waits = true
+    while not slot.done do
+        need_bell()
+        if bell then
+            slot.semaphore:wait(bell.up and LONG or ANSWER_WAIT)
+        elseif core.clock() > looking_until then
+            look_for_all(slot)
+        else
+            slot.semaphore:wait(STALE)
+        end
+    end
+    slot.waits = false
+    -- Whoever was woken for nothing has a post left over.
+    while slot.semaphore:count() > 0 and slot.semaphore:wait(0) do
+    end
+    return true
+end
+
+-- An error in there is logged, as one in a timer of the user's.
+local function run_later(premature, body, ...) -- luacheck: ignore premature
+    body(...)
+end
+
+local function start(body, ...)
+    if not ngx.timer.at(0, run_later, body, ...) then
+        ngx.thread.spawn(body, ...)
+    end
+end
+
+local function make_slot(slot)
+    slot.semaphore = new_semaphore(0)
+end
+
+board = Switchboard.new { make_slot = make_slot, wait = wait, wake = wake, start = start }
+
+-- ---- the host ----
+
+local nginx = {}
+local calls = board:calls()
+
+local function can_wait()
+    return yieldable[ngx.get_phase()]
+end
+
+local function refuse(what)
+    local phase = ngx.get_phase()
+    return "unavailable", {}, ("%s cannot wait in the %s phase of nginx"):format(what, phase)
+end
+
+function nginx.acquire(lock, terms, detach)
+    if not can_wait() then
+        return refuse "acquire"
+    end
+    local scope = not detach and scope_of_request() or nil
+    return board:run(core.submit_acquire, lock, lock, terms, scope)
+end
+
+function nginx.extend(lock, ttl)
+    if not can_wait() then
+        return refuse "extend"
+    end
+    return calls.extend(lock, ttl)
+end
+
+function nginx.release(lock)
+    return (can_wait() and calls.release or core.let_go)(lock)
+end
+
+function nginx.inspect(client, key)
+    if not can_wait() then
+        return refuse "info"
+    end
+    return calls.inspect(client, key)
+end
+
+function nginx.close(client)
+    return (can_wait() and calls.close or core.close)(client)
+end
+
+function nginx.watch(lock, fn)
+    local watch = board:watch(lock, fn)
+    if watch then
+        need_bell()
+    end
+    return watch
+end
+
+return nginx

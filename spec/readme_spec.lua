@@ -123,7 +123,7 @@ describe("the README", function()
                     seen = seen + 1
                 end
             end
-            assert.equal(11, seen)
+            assert.equal(12, seen)
         end)
     end)
 
@@ -133,7 +133,7 @@ describe("the README", function()
         local objects = { client = client, lock = client:lock "job" }
         local listed = { client = {}, lock = {} }
         for _, cells in ipairs(rows "Methods") do
-            local object, method = cells[1]:match("^`(%a+):(%a+)%(")
+            local object, method = cells[1]:match("^`(%a+):([%a_]+)%(")
             assert.equal("function", type(objects[object][method]), cells[1])
             table.insert(listed[object], method)
         end

@@ -245,6 +245,8 @@ static void arrive(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t
     lock->outcome = RLK_PENDING;
     lock->loss = RLK_NOT_LOST;
     lock->arrival_us = lock->quorum->wall_us;
+    lock->arrived_ms = now_ms;
+    lock->met_another = false;
     lock->wait_until_ms =
         terms->wait_ms >= RLK_NEVER - now_ms ? RLK_NEVER : now_ms + terms->wait_ms;
     lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
@@ -316,6 +318,7 @@ static void note_answers(struct rlk_lock *lock)
 static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
 {
     note_answers(lock);
+    lock->met_another = true;
     if (now_ms >= lock->wait_until_ms)
         give_up(lock);
     else if (lock->woken)
@@ -371,11 +374,20 @@ static void leave_other_queues(struct rlk_lock *lock)
     lock->joined = 0;
 }
 
+static int64_t waited_ms(const struct rlk_lock *lock)
+{
+    int64_t waited = lock->t0_ms - lock->arrived_ms;
+    if (!lock->met_another)
+        return 0;
+    return waited > 0 ? waited : 1;
+}
+
 static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     if (has_majority(lock, lock->granted)) {
         int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
         if (now_ms < deadline_ms) {
+            lock->lease.waited_ms = waited_ms(lock);
             own(lock, deadline_ms);
             lock->give_up_at_ms = RLK_NEVER;
             leave_other_queues(lock);
@@ -406,6 +418,7 @@ void rlk_lock_stand_by(struct rlk_lock *lock, const struct rlk_terms *terms, int
     assert(terms->wait_ms > 0);
     arrive(lock, terms, now_ms);
     lock->lease.nodes = 0;
+    lock->met_another = true;
     lock->state = RLK_STANDING_BY;
     start_round(lock, RLK_ACQUIRE, 0, now_ms);
 }

@@ -64,7 +64,9 @@ struct rlk_lease {
     char token[RLK_TOKEN_SIZE];
     int64_t fence;
     int64_t granted_ms; /* before the first byte of the attempt that was granted */
-    rlk_nodes nodes;    /* that were asked to grant the token, and so may hold it */
+    int64_t
+        waited_ms;   /* from the arrival until then, at least 1, if it met another owner; else 0 */
+    rlk_nodes nodes; /* that were asked to grant the token, and so may hold it */
 };
 
 /* What one node said last; kept only for locks that have tallies. */
@@ -111,6 +113,8 @@ struct rlk_lock {
 
     /* waiting */
     int64_t arrival_us;
+    int64_t arrived_ms;
+    bool met_another; /* owner, or one who contends for it */
     int64_t wait_until_ms;
     int64_t poll_at_ms;
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */

@@ -141,7 +141,7 @@ static int status(lua_State *L)
     return 1;
 }
 
-/* lock.name, lock.token, lock.fence; methods come from the table in the upvalue. */
+/* lock.name, lock.token, lock.fence, lock.waited; methods come from the table in the upvalue. */
 static int index_lock(lua_State *L)
 {
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
@@ -156,6 +156,8 @@ static int index_lock(lua_State *L)
         lua_pushstring(L, lock->holding->lock.lease.token);
     else if (lock->holding && strcmp(field, "fence") == 0)
         rlk_pushwhole(L, lock->holding->lock.lease.fence);
+    else if (lock->holding && strcmp(field, "waited") == 0)
+        lua_pushnumber(L, rlk_seconds(lock->holding->lock.lease.waited_ms));
     else
         lua_pushnil(L);
     return 1;

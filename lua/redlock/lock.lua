@@ -2,7 +2,8 @@
 --
 -- Fields: `name`; and once acquired `token` (what the nodes hold under the key) and `fence` (a
 -- whole number that is higher than that of every earlier owner; print it with `%.0f` before Lua
--- 5.3).
+-- 5.3), and `waited` (seconds from the call of acquire to the attempt that was granted; 0 if it met
+-- no other owner).
 --
 -- With Lua 5.4, `local lock <close> = assert(client:acquire "job")` releases it at the end of the
 -- scope. A lock that is garbage is released too, at some later time.

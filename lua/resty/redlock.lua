@@ -204,17 +204,6 @@ function methods:new(dict, opts)
     return lock, message
 end
 
--- A clock cannot tell whether it had to wait for another owner, since the nodes take their time.
-local function acquire(lock, name)
-    local began = core.clock()
-    local grant, message, code = lock.client:try(name, lock.terms)
-    if grant or code ~= "locked" or lock.terms.wait == 0 then
-        return grant, message, code, 0
-    end
-    grant, message, code = lock.client:acquire(name, lock.terms)
-    return grant, message, code, core.clock() - began
-end
-
 --- Acquires the lock of a key, among all who ask the same nodes.
 -- @tparam string key 1 to 65535 bytes, any of them
 -- @treturn[1] number for how many seconds it waited for another owner; 0 if there was none
@@ -229,7 +218,7 @@ function methods:lock(key)
     elseif holds(self) then
         return nil, "locked"
     end
-    local grant, message, code, elapsed = acquire(self, name_of(self, text))
+    local grant, message, code = self.client:acquire(name_of(self, text), self.terms)
     if not grant then
         return nil, (code == "timeout" or code == "locked") and "timeout" or message
     elseif holds(self) then -- by another light thread, meanwhile
@@ -237,7 +226,7 @@ function methods:lock(key)
         return nil, "locked"
     end
     self.redlock, self.ending = grant, nil
-    return elapsed
+    return grant.waited
 end
 
 --- Releases the lock, and wakes who waits for it.

@@ -235,7 +235,8 @@ end
 -- @tparam string ... arguments, such as URLs and options
 -- @treturn string shell text
 function http.curl_command(...)
-    local words = { [[exec curl --silent --show-error --write-out '\n%{http_code} %{http_version}\n']] }
+    local trailer = keeper.quote [[\n%{http_code} %{http_version}\n]]
+    local words = { "exec curl --silent --show-error --no-progress-meter --write-out " .. trailer }
     for index = 1, select("#", ...) do
         words[#words + 1] = keeper.quote((select(index, ...)))
     end

@@ -90,6 +90,7 @@ http {
     fastcgi_temp_path {dir}/fastcgi;
     uwsgi_temp_path {dir}/uwsgi;
     scgi_temp_path {dir}/scgi;
+    client_body_buffer_size 64k;
     large_client_header_buffers 8 32k;
     keepalive_requests 1000000;
     lua_package_path "{checkout}/lua/?.lua;{checkout}/lua/?/init.lua;{checkout}/spec/?.lua;;";
@@ -99,14 +100,18 @@ http {
     lua_socket_log_errors off;
     init_by_lua_block {
         require("support.stage").init({client})
+        require("support.stage").play_told "init"
         {init}
     }
+    init_worker_by_lua_block { require("support.stage").play_told "init_worker" }
+    exit_worker_by_lua_block { require("support.stage").play_told "exit_worker" }
     {http}
     server {
         listen 127.0.0.1:{port};
         {listen}
         location = /plain { return 200 plain; }
         location = /open { content_by_lua_block { require("support.stage").open() } }
+        location = /tell { content_by_lua_block { require("support.stage").tell() } }
         location = /notes { content_by_lua_block { require("support.stage").notes() } }
         location = /reset { content_by_lua_block { require("support.stage").reset() } }
         {places}
@@ -140,12 +145,12 @@ end
 local function fill_in(text, parts)
     local count
     repeat
-        text, count = text:gsub("{(%l[%l_]*)}", function(name)
+        text, count = text:gsub("{(%l[%l%d_]*)}", function(name)
             local part = parts[name]
             return part ~= nil and tostring(part) or nil
         end)
         local left = false
-        for name in text:gmatch("{(%l[%l_]*)}") do
+        for name in text:gmatch("{(%l[%l%d_]*)}") do
             left = left or parts[name] ~= nil
         end
     until count == 0 or not left
@@ -366,11 +371,11 @@ function Nginx:log()
     return self.keeper:read("error.log") .. self.keeper:read("errors")
 end
 
---- Waits until the error log has a line with a pattern.
+--- Waits until the error log has a line with a pattern, since the last test.
 -- @treturn ?string the line
 function Nginx:await_log(pattern, seconds)
     return http.wait_until(function()
-        for line in self:log():gmatch("[^\n]+") do
+        for line in self.keeper:read("error.log"):sub(self.log_read + 1):gmatch("[^\n]+") do
             if line:find(pattern) then
                 return line
             end
@@ -446,7 +451,7 @@ function Nginx:get(what)
 end
 
 local function encode(code)
-    return (code:gsub("[%c%%\128-\255]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+    return (code:gsub("[%c%%+\128-\255]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
 local function add_parts(headers, place, parts)
@@ -491,6 +496,14 @@ end
 --- Opens a gate that something played awaits.
 function Nginx:open_gate(name)
     assert(self:get("/open?gate=" .. name).status == 200)
+end
+
+--- Tells what is to be played in a phase without a request: `init`, `init_worker` and `exit_worker` (at
+-- the next reload), or those of the configuration that ask for `stage.play_told`.
+-- @tparam string phase
+-- @tparam string code Lua
+function Nginx:tell(phase, code)
+    assert(self:get({ path = "/tell?phase=" .. phase, body = code }).status == 200)
 end
 
 --- What was noted so far.
@@ -560,13 +573,16 @@ function nginx.connections(node, name)
     return select(2, list:gsub("%f[%S]name=" .. (name or "redlock") .. "%f[%s]", ""))
 end
 
---- As it was at the start, for the next test: no request is open, no gate and no note is left.
--- @treturn ?string what is wrong: something is left on the nodes, or was logged
+--- As it was at the start, for the next test: no request is open, no gate and no note is left, and the
+-- nodes are empty.
+-- @tparam Quorum nodes all of them up
+-- @treturn ?string what is wrong: something was left on the nodes, or was logged
 function Nginx:settle(nodes)
     http.abort_all()
     local left = nginx.left_behind(nodes)
     local reset = self:get("/reset")
     local logged = self:unprovoked()
+    nodes:ask_all "FLUSHALL"
     return left and "left behind: " .. left
         or logged
         or reset.status ~= 200 and ("no reset: %s"):format(reset.failure or reset.status)

@@ -73,10 +73,23 @@ function stage.play_body(place)
     end
 end
 
+--- Plays what the spec has told for a phase that no request belongs to, or none that has come yet.
+function stage.play_told(phase)
+    local code = gates:get("told " .. phase)
+    if code then
+        compile(code, "=" .. phase)()
+    end
+end
+
 -- Orders of the spec, by the path of the request.
 
 function stage.open()
     gates:set(ngx.var.arg_gate, true)
+end
+
+function stage.tell()
+    ngx.req.read_body()
+    gates:set("told " .. ngx.var.arg_phase, ngx.req.get_body_data())
 end
 
 function stage.notes()

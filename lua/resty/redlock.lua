@@ -19,6 +19,7 @@ local options = require "redlock.options"
 -- luacheck: read globals ngx
 local ngx = ngx or error("resty.redlock is for nginx; elsewhere there is redlock", 2)
 
+local CLASSES_MAX = 256
 local CLIENTS_MAX = 64 -- in a worker
 local DICT_MAX = 128 -- bytes
 local KEY_MAX = 65535 -- bytes, as in a shared dictionary
@@ -39,20 +40,23 @@ end
 
 local clients, client_count = {}, 0
 
--- The same text for the same value.
+-- The same text for the same value, and for no other.
 local function describe(value)
-    if type(value) == "number" then
+    local kind = type(value)
+    if kind == "string" then
+        return #value .. ":" .. value
+    elseif kind == "number" then
         return ("%.17g"):format(value)
-    elseif type(value) == "string" then
-        return ("%q"):format(value)
-    elseif type(value) ~= "table" then
+    elseif kind ~= "table" then
         return tostring(value)
     end
     local fields = {}
     for key, field in pairs(value) do
-        fields[#fields + 1] = tostring(key) .. "=" .. describe(field)
+        fields[#fields + 1] = describe(key) .. "=" .. describe(field)
     end
-    table.sort(fields)
+    if #fields > 1 then
+        table.sort(fields)
+    end
     return "{" .. table.concat(fields, ",") .. "}"
 end
 
@@ -71,6 +75,11 @@ local function client_of(settings, terms, level)
     return new_client
 end
 
+-- ---- classes: what on() returns ----
+
+-- By what on() was given. Whoever gives something else each time costs no more than the time.
+local classes, class_count = {}, 0
+
 local function new_class(settings, opts, level)
     local given = opts or settings
     local checked = options.client(settings, opts, level + 1)
@@ -78,6 +87,24 @@ local function new_class(settings, opts, level)
     terms.renew = type(given) == "table" and given.renew or false
     checked.terms = nil
     return setmetatable({ client = client_of(checked, terms, level + 1), terms = terms }, Class)
+end
+
+local function class_on(settings, opts, level)
+    local id = settings
+    if type(settings) ~= "string" or opts ~= nil then
+        id = describe(settings) .. describe(opts)
+    end
+    local class = classes[id]
+    if class and not core.is_closed(class.client.handle) then
+        return class
+    end
+    class = new_class(settings, opts, level + 1)
+    if class_count >= CLASSES_MAX then
+        classes, class_count = {}, 0
+    end
+    class_count = class_count + 1
+    classes[id] = class
+    return class
 end
 
 -- ---- options ----
@@ -304,8 +331,6 @@ end
 -- lua-resty-lock has them here too.
 redlock.lock, redlock.unlock, redlock.expire = methods.lock, methods.unlock, methods.expire
 
-local classes = {} -- by URL: the short form, for handlers that call on() in each request
-
 --- What stands where `require "resty.lock"` stood: makes locks on these nodes. It may be called in
 -- each request, since a worker has one client for each configuration and keeps it.
 -- @tparam string|table settings as for `redlock.new`. `ttl`, `wait`, `renew` (here by default
@@ -314,14 +339,7 @@ local classes = {} -- by URL: the short form, for handlers that call on() in eac
 -- @treturn table with `new`; its `client` is the redlock.Client
 -- @raise what is wrong with the settings, at the caller's line; and at the 65th configuration
 function redlock.on(settings, opts)
-    local class = opts == nil and classes[settings]
-    if not class or core.is_closed(class.client.handle) then
-        class = new_class(settings, opts, 3)
-        if type(settings) == "string" and opts == nil then
-            classes[settings] = class
-        end
-    end
-    return class
+    return (class_on(settings, opts, 3)) -- no tail call: it would hide the caller's line
 end
 
 local lock_options = {
@@ -349,7 +367,7 @@ function redlock:new(dict, opts)
         local part = lock_options[name] and of_lock or of_client
         part[name == "node_timeout" and "timeout" or name] = value
     end
-    local lock, message = new_lock(new_class(of_client, nil, 3), dict, of_lock, 3)
+    local lock, message = new_lock(class_on(of_client, nil, 3), dict, of_lock, 3)
     return lock, message
 end
 

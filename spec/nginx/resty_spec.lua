@@ -345,16 +345,29 @@ describe("unlock()", function()
         ]])
     end)
 
-    it("works in the log phase", function()
+    it("works in filters and in the log phase", function()
+        local lock = [[
+            ngx.ctx.lock = resty_lock:new("my_locks", { detach = true })
+            assert(ngx.ctx.lock:lock "a")
+        ]]
+        for _, phase in ipairs { "header_filter", "body_filter", "log" } do
+            local unlock = [[ note(ngx.get_phase(), ngx.ctx.lock:unlock()) ]]
+            server:play { access = lock, [phase] = unlock }
+            assert(server:await_note("^" .. phase .. " | 1$"))
+            assert(elsewhere:acquire("my_locks:a", { wait = 10 })):release()
+        end
+    end)
+
+    it("works in the log phase, though the request's end has released the lock there", function()
         server:play {
             access = [[
-                ngx.ctx.lock = resty_lock:new("my_locks", { detach = true })
+                ngx.ctx.lock = resty_lock:new "my_locks"
                 assert(ngx.ctx.lock:lock "a")
             ]],
-            log = [[ note(ngx.ctx.lock:unlock()) ]],
+            log = [[ note(ngx.ctx.lock:unlock()) note(ngx.ctx.lock:unlock()) ]],
         }
-        assert(server:await_note "^1$")
-        assert.is_not_nil(elsewhere:acquire("my_locks:a", { wait = 10 }))
+        assert(server:await_note "unlocked")
+        assert.same({ "1", "nil | unlocked" }, server:notes())
     end)
 end)
 

@@ -1,6 +1,9 @@
 --- A small world in which clients compete for one lock: nodes, links and clocks that go wrong at
 -- random, the same way for the same seed. The clients are the core's; the rest is a model.
 --
+-- Clients of one loop share its links, its quorum and its clock, and stand in line before they
+-- wait. A loop may have a single client.
+--
 -- A link carries requests to a node and replies back, in order. When it breaks, some of what was
 -- under way was run and the rest never will be; nobody is told which. Clocks run apart by less than
 -- the clients allow for.
@@ -92,17 +95,79 @@ end
 
 -- ---- clients ----
 
--- What a driver does before every input.
-function World:put(client, command, ...)
-    if client.quorum.token == "" then
+-- What a driver does before every input to a lock of the loop.
+function World:top_up(loop)
+    if loop.quorum.token == "" then
         self.tokens = self.tokens + 1
-        client.quorum:set { token = ("token%d"):format(self.tokens) }
+        loop.quorum:set { token = ("token%d"):format(self.tokens) }
     end
-    client.quorum:set { wall_us = math.max(1, 1e9 + self.now * 1000 + client.skew_us) }
+    loop.quorum:set { wall_us = math.max(1, 1e9 + self.now * 1000 + loop.skew_us) }
+end
+
+-- The first of a line asks the nodes, unless its wait is over; nobody else in it does.
+local function check_line(line, now)
+    for place, client in ipairs(line) do
+        local stands_by = client.lock.state == "standing_by"
+        if place > 1 then
+            assert(stands_by, "asks the nodes before its turn")
+        elseif stands_by then
+            assert(client.lock:next_time() <= now, "is the first, and was not told")
+        end
+    end
+end
+
+function World:put(client, command, ...)
+    self:top_up(client.loop)
     local arguments = { ... }
     arguments[#arguments + 1] = self.now
     client.lock[command](client.lock, (table.unpack or unpack)(arguments)) -- luacheck: ignore 113
+    if client.in_line and client.lock.outcome ~= "pending" then
+        self:move_up(client)
+    end
     self:check(client)
+    check_line(client.loop.line, self.now)
+end
+
+-- ---- the line of a loop ----
+
+function World:acquire(client, terms)
+    local loop, command = client.loop, "acquire"
+    if terms.wait_ms > 0 then
+        assert(loop.lines:join(client.lock))
+        loop.line[#loop.line + 1], client.in_line = client, true
+        command = loop.lines:is_first(client.lock) and "acquire" or "stand_by"
+    end
+    self:put(client, command, terms)
+end
+
+-- The client who becomes the first by that.
+local function leave_line(client)
+    local loop, place = client.loop, 1
+    while loop.line[place] ~= client do
+        place = place + 1
+    end
+    assert(place == 1 or client.lock.outcome ~= "acquired", "acquired before those who came first")
+    table.remove(loop.line, place)
+    client.in_line = false
+    return loop.clients[loop.lines:leave(client.lock)]
+end
+
+-- It has ended, and those behind it move up.
+function World:move_up(client)
+    local lines, lock = client.loop.lines, client.lock
+    if not lines:is_first(lock) then
+        lock:copy_reasons(client.loop.clients[lines:first(lock)].lock)
+    end
+    local next_client = leave_line(client)
+    while next_client and next_client.lock:share_verdict(lock) do
+        self.shared = self.shared + 1
+        next_client = leave_line(next_client)
+    end
+    if next_client then
+        self.turns = self.turns + 1
+        self:top_up(client.loop)
+        next_client.lock:take_turn(lock:was_answered(), self.now)
+    end
 end
 
 -- One owner at a time, and each with a higher fence than all before.
@@ -110,7 +175,7 @@ function World:check(client)
     local lock = client.lock
     if lock.state == "owned" and client.owned ~= lock.token then
         client.owned = lock.token
-        self.grants = self.grants + 1
+        self.grants, client.grants = self.grants + 1, client.grants + 1
         assert(lock.fence > self.highest_fence, "the fence did not rise")
         self.highest_fence = lock.fence
     end
@@ -122,7 +187,7 @@ function World:check(client)
 end
 
 function World:pull(client, index)
-    local link = client.links[index]
+    local link = client.loop.links[index]
     if link.state == "down" then
         for _, unsent in ipairs(client.lock.unsent) do
             if unsent == index then
@@ -135,6 +200,7 @@ function World:pull(client, index)
     end
     local request = client.lock:next_request(index)
     while request do
+        request.client = client
         link[#link + 1] = request
         request = client.lock:next_request(index)
     end
@@ -142,7 +208,7 @@ end
 
 -- The node runs the oldest request that has not been run.
 function World:deliver(client, index)
-    for _, request in ipairs(client.links[index]) do
+    for _, request in ipairs(client.loop.links[index]) do
         if not request.answer then
             request.answer = self:run(self.nodes[index], request)
             return true
@@ -157,32 +223,35 @@ function World:deliver_all(client, index)
     until not delivered
 end
 
--- The client reads the oldest reply.
+-- The loop reads the oldest reply.
 function World:reply(client, index)
-    local link = client.links[index]
+    local link = client.loop.links[index]
     if not (link[1] and link[1].answer) then
         return false
     end
     local request = table.remove(link, 1)
-    self:put(client, "vote", index, request.round, request.answer)
+    self:put(request.client, "vote", index, request.round, request.answer)
     return true
 end
 
 function World:break_link(client, index)
-    local link = client.links[index]
+    local links = client.loop.links
+    local link = links[index]
     for _ = 1, self:chance(#link + 1) do
         self:deliver(client, index)
     end
-    client.links[index] = { state = self:pick { "down", "dialing" } }
+    links[index] = { state = self:pick { "down", "dialing" } }
     for _, request in ipairs(link) do
-        self:put(client, "vote", index, request.round, "disconnected")
+        self:put(request.client, "vote", index, request.round, "disconnected")
     end
 end
 
 function World:is_busy(client)
     for index = 1, #self.nodes do
-        if #client.links[index] > 0 then
-            return true
+        for _, request in ipairs(client.loop.links[index]) do
+            if request.client == client then
+                return true
+            end
         end
     end
     return false
@@ -198,7 +267,7 @@ function World:decide(client)
             return -- a new call begins with a new machine; here, when nothing is left of the old one
         end
         client.gave_back = false
-        self:put(client, "acquire", {
+        self:acquire(client, {
             ttl_ms = self:between(30, self:pick { 300, 3000 }),
             wait_ms = self:pick { 0, 300, 2000, math.huge },
             renew = self:chance(2) == 0, max_hold_ms = self:pick { 500, math.huge },
@@ -257,7 +326,7 @@ local happenings = {
     { 1, function(self) self:pass(self:between(1, self:pick { 30, 1000 })) end },
     { 5, function(self, client) self:decide(client) end },
     { 1, function(self, client, index) self:break_link(client, index) end },
-    { 3, function(_, client, index) client.links[index].state = "up" end },
+    { 3, function(_, client, index) client.loop.links[index].state = "up" end },
     { 1, function(self, client, index) self:put(client, "wake", index, 0) end },
 }
 
@@ -323,21 +392,103 @@ function World:settle()
     end
 end
 
---- Nothing goes wrong any more; all give back what they hold, and all of it arrives.
-function World:heal()
+-- Nothing goes wrong any more.
+function World:repair()
     self.faults = false
-    for_each_link(self, function(client, index) client.links[index].state = "up" end)
-    for _, client in ipairs(self.clients) do
-        self:put(client, "cancel")
-    end
-    self:settle()
+    for_each_link(self, function(client, index) client.loop.links[index].state = "up" end)
+end
+
+-- What is held, or was lost and may still stand somewhere, is given back.
+function World:give_back()
     for _, client in ipairs(self.clients) do
         local lost = client.lock.state == "idle" and client.lock.outcome == "lost"
         if client.lock.state == "owned" or lost then
             self:put(client, "release")
         end
     end
+end
+
+--- Nothing goes wrong any more; all give back what they hold, and all of it arrives.
+function World:heal()
+    self:repair()
+    for _, client in ipairs(self.clients) do
+        self:put(client, "cancel")
+    end
     self:settle()
+    self:give_back()
+    self:settle()
+end
+
+-- Time goes on to what is next, and those who come to own the lock give it back.
+function World:go_on()
+    local next_ms = self:next_moment()
+    assert(next_ms < math.huge, "somebody waits, and nobody will do anything")
+    self.now = math.max(self.now, next_ms)
+    for _, client in ipairs(self.clients) do
+        self:tell_time(client)
+    end
+    self:arrive()
+    self:give_back()
+    self:arrive()
+end
+
+local WAITS = { standing_by = true, acquiring = true, waiting = true }
+local MOMENTS = 5000 -- far more than it takes
+
+local function waits(client)
+    return WAITS[client.lock.state]
+end
+
+function World:somebody_waits()
+    for _, client in ipairs(self.clients) do
+        if waits(client) then
+            return true
+        end
+    end
+    return false
+end
+
+-- What the nodes did not take, or not answer, while things went wrong is over.
+function World:calm_down()
+    local calm_ms = self.now + 1000
+    self:arrive()
+    self:give_back()
+    self:arrive()
+    while self:next_moment() < calm_ms do
+        self:go_on()
+    end
+    self.now = calm_ms
+end
+
+-- All who do not wait come to wait for ever. How often each of them had owned the lock before.
+function World:all_come()
+    local before = {}
+    for _, client in ipairs(self.clients) do
+        if not waits(client) then
+            before[client] = client.grants
+            self:acquire(client, { ttl_ms = 1000, wait_ms = math.huge, fence_ttl_s = FENCE_TTL_S })
+        end
+    end
+    return before
+end
+
+--- Nothing goes wrong any more; all who do not wait come to wait for ever, own the lock once, and
+-- give it back. Fails if that takes for ever.
+-- @treturn {string,...} the outcomes of those who came then and did not own it
+function World:serve_all()
+    self:repair()
+    self:calm_down()
+    local before, moments, unserved = self:all_come(), 0, {}
+    self:arrive()
+    while self:somebody_waits() do
+        moments = moments + 1
+        assert(moments < MOMENTS, "somebody is forgotten")
+        self:go_on()
+    end
+    for client, grants in pairs(before) do
+        unserved[#unserved + 1] = client.grants == grants and client.lock.outcome or nil
+    end
+    return unserved
 end
 
 --- The nodes on which a token still stands.
@@ -357,29 +508,46 @@ function World:try(client)
     return client.lock.outcome
 end
 
+local function new_loop(seed, nodes, skew_us)
+    local loop = { links = {}, clients = {}, line = {}, skew_us = skew_us }
+    loop.quorum = machine.quorum {
+        nodes = nodes, drift_factor = DRIFT, timeout_ms = 300, random = seed,
+    }
+    loop.lines = machine.lines(seed)
+    for node = 1, nodes do
+        loop.links[node] = { state = "up" }
+    end
+    return loop
+end
+
+function World:add_clients(loop, count)
+    for id = 1, count do
+        local client = { loop = loop, lock = loop.quorum:lock("name", { id = id }), grants = 0 }
+        loop.clients[id] = client
+        self.clients[#self.clients + 1] = client
+    end
+end
+
 --- @tparam number seed from 1
--- @tparam boolean hangs whether nodes may hang for longer than leases last
--- @treturn World with `nodes`, `clients`, and `grants` so far
-function world.new(seed, hangs)
+-- @tparam[opt] table options `hangs`: nodes may hang for longer than leases last; `crowds`: loops
+-- have several clients each
+-- @treturn World with `nodes`, `clients`, and how many there were so far: `grants`, `turns` that
+-- were taken after standing by, verdicts that were `shared` with the first
+function world.new(seed, options)
+    options = options or {}
     local random = machine.quorum { random = seed * 2654435761 }
     local self = setmetatable({
-        random = random, hangs = hangs, faults = true, now = 1000, tokens = 0, grants = 0,
-        highest_fence = 0, nodes = {}, clients = {},
+        random = random, hangs = options.hangs, faults = true, now = 1000, tokens = 0, grants = 0,
+        turns = 0, shared = 0, highest_fence = 0, nodes = {}, clients = {},
     }, World)
     for index = 1, self:between(1, 5) do
         local slow = (self:chance(101) - 50) / 50 * (DRIFT / 2 - 0.001)
         self.nodes[index] = { fence = 0, rate = 1 + slow }
     end
-    for index = 1, self:between(2, 3) do
-        local client = { links = {}, skew_us = self:pick { 0, -3600e6, 3600e6, -5000 } }
-        client.quorum = machine.quorum {
-            nodes = #self.nodes, drift_factor = DRIFT, timeout_ms = 300, random = seed * 31 + index,
-        }
-        client.lock = client.quorum:lock("name", { id = index })
-        for node = 1, #self.nodes do
-            client.links[node] = { state = "up" }
-        end
-        self.clients[index] = client
+    for index = 1, self:between(options.crowds and 1 or 2, 3) do
+        local skew_us = self:pick { 0, -3600e6, 3600e6, -5000 }
+        local loop = new_loop(seed * 31 + index, #self.nodes, skew_us)
+        self:add_clients(loop, options.crowds and self:between(2, 5) or 1)
     end
     return self
 end

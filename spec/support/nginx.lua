@@ -354,13 +354,12 @@ function nginx.threads(pid)
     return select(2, listed:gsub("\n", "\n"))
 end
 
---- How many bytes of memory of its own a process has.
+--- How many KiB of memory a process has.
 function nginx.memory(pid)
-    local file = assert(io.open(("/proc/%d/smaps_rollup"):format(pid)))
+    local file = assert(io.open(("/proc/%d/status"):format(pid)))
     local text = file:read("*a")
     file:close()
-    return 1024 * (tonumber(text:match("Private_Clean:%s*(%d+)"))
-        + tonumber(text:match("Private_Dirty:%s*(%d+)")))
+    return tonumber(text:match("VmRSS:%s*(%d+) kB"))
 end
 
 -- The error log.
@@ -439,9 +438,10 @@ end
 -- Requests.
 
 --- Sends a request, see `http.open`.
+-- @tparam table|string what perhaps with a `port`, of another socket than the first
 -- @treturn Request
 function Nginx:open(what)
-    return http.open(self.port, what)
+    return http.open(type(what) == "table" and what.port or self.port, what)
 end
 
 --- Sends a request and waits for its answer.

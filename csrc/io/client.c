@@ -256,12 +256,10 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     return outcome;
 }
 
-/* A lease that was over before the release is lost, whatever the nodes say: what it protected may
- * have run unprotected. It is released all the same, since its token may still stand somewhere. */
+/* Also what is lost is released: its token may still stand somewhere. */
 static void begin_release(struct rlk_client *client, struct rlk_holding *holding)
 {
-    bool ran_out = rlk_holding_remaining_us(holding) == 0;
-    rlk_holding_end(holding, ran_out ? RLK_LOST_EXPIRED : RLK_LETS_GO);
+    rlk_holding_let_go(holding);
     holding->told = true;
     stop_renewing(client, holding);
 }
@@ -392,7 +390,8 @@ enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_opera
         operation->holding = NULL;
         holding->by_engine = true;
         holding->bond = (struct rlk_bond){.end = end_holding, .context = client};
-        rlk_scope_rebind(&operation->bond, &holding->bond);
+        if (!operation->detaches)
+            rlk_scope_rebind(&operation->bond, &holding->bond);
         rlk_list_append(&client->holdings, &holding->client_link);
         *granted = holding;
     }
@@ -442,8 +441,9 @@ static void end_operation(struct rlk_bond *bond)
 }
 
 void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
-                     struct rlk_scope *scope)
+                     struct rlk_scope *scope, bool detaches)
 {
+    operation->detaches = detaches;
     operation->bond = (struct rlk_bond){.end = end_operation, .context = client};
     rlk_scope_bind(scope, &operation->bond);
 }
@@ -480,10 +480,9 @@ static void release_without_waiting(struct rlk_client *client, struct rlk_holdin
 enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding)
 {
     be_in_own_process(client);
-    bool held = rlk_holding_remaining_us(holding) > 0;
     if (!client->closed && rlk_holding_may_stand(holding))
         release_without_waiting(client, holding);
-    return held ? RLK_RELEASED : RLK_LOST;
+    return rlk_holding_is_let_go(holding) ? RLK_RELEASED : RLK_LOST;
 }
 
 void rlk_client_let_go_all(struct rlk_client *client)

@@ -72,13 +72,14 @@ enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_opera
  * is not posted, if it was not yet. Drops the operation. */
 void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operation);
 
-/* When the scope ends, the operation is given up; or, once it is concluded, its grant released. */
+/* When the scope ends, the operation is given up; or, once it is concluded, its grant released,
+ * unless it detaches. */
 void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
-                     struct rlk_scope *scope);
+                     struct rlk_scope *scope, bool detaches);
 
 /* ---- holdings ---- */
 
-/* Releases it without waiting. RLK_RELEASED if it was held until now, else RLK_LOST. */
+/* Releases it without waiting. RLK_LOST if it was lost, else RLK_RELEASED. */
 enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding);
 
 void rlk_client_let_go_all(struct rlk_client *client);

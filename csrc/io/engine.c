@@ -12,6 +12,8 @@
 #include "io/system.h"
 
 #define STACK_SIZE (256 * 1024)
+#define IN_FLIGHT_MAX 0 /* calls of a node, beyond which submissions are gathered */
+#define GATHER_US 1000        /* at most so long */
 #define AWAKE INT64_MIN
 #define AT_ONCE (INT64_MIN + 1)
 
@@ -28,6 +30,8 @@ struct rlk_engine {
     int64_t stop_at_ms;        /* RLK_NEVER: it runs on */
 
     /* the thread's alone */
+    bool gathering;
+    int64_t gather_until_us;
     struct rlk_loop *loop;
     struct rlk_lines lines;
     struct rlk_link running, moved; /* operations, by the links of these names */
@@ -407,16 +411,29 @@ static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
     return taken;
 }
 
+/* While nodes are busy with what they were sent, operations gather, and then travel together: that
+ * costs the nodes, and us, much less for each. */
+static bool gathers(struct rlk_engine *engine)
+{
+    int64_t now_us = rlk_clock_us();
+    if (rlk_loop_in_flight(engine->loop) > IN_FLIGHT_MAX && now_us < engine->gather_until_us)
+        return true;
+    engine->gather_until_us = now_us + GATHER_US;
+    return false;
+}
+
 /* When to stop. */
 static int64_t take_lists(struct rlk_engine *engine)
 {
     struct rlk_link submitted, given_up_list;
+    engine->gathering = gathers(engine);
     rlk_list_init(&submitted);
     rlk_list_init(&given_up_list);
     pthread_mutex_lock(&engine->mutex);
     struct rlk_holding *arriving = take(&engine->arriving, RLK_KEPT);
     struct rlk_holding *leaving = take(&engine->leaving, RLK_OUTSIDE);
-    rlk_list_move(&engine->submitted, &submitted);
+    if (!engine->gathering)
+        rlk_list_move(&engine->submitted, &submitted);
     rlk_list_move(&engine->given_up, &given_up_list);
     int64_t stop_at_ms = engine->stop_at_ms;
     engine->sleeping_until_ms = AWAKE;
@@ -432,21 +449,25 @@ static int64_t take_lists(struct rlk_engine *engine)
 static bool has_arrivals(const struct rlk_engine *engine)
 {
     return !rlk_list_is_empty(&engine->arriving) || !rlk_list_is_empty(&engine->leaving) ||
-           !rlk_list_is_empty(&engine->submitted) || !rlk_list_is_empty(&engine->given_up);
+           !rlk_list_is_empty(&engine->given_up);
 }
 
-/* False if somebody has put something on the lists meanwhile. Sleeping until the horizon,
+/* False if somebody has put something on the lists meanwhile; submissions that gather are looked at
+ * in a millisecond at the latest, and nobody need kick for them. Sleeping until the horizon,
  * although what it was kicked for may be gone by now, is what spares a program that locks and
  * releases all the time a kick for every lock. */
 static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
     int64_t now_ms = rlk_clock_ms();
+    bool busy = rlk_loop_in_flight(engine->loop) > IN_FLIGHT_MAX;
+    if (busy)
+        *until_ms = rlk_earlier(*until_ms, now_ms + 1);
     pthread_mutex_lock(&engine->mutex);
-    bool idle = !has_arrivals(engine);
+    bool idle = !has_arrivals(engine) && (busy || rlk_list_is_empty(&engine->submitted));
     if (now_ms < engine->horizon_ms && engine->horizon_ms < *until_ms)
         *until_ms = engine->horizon_ms;
     if (idle)
-        engine->sleeping_until_ms = *until_ms;
+        engine->sleeping_until_ms = busy ? AWAKE : *until_ms;
     pthread_mutex_unlock(&engine->mutex);
     return idle;
 }

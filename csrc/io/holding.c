@@ -73,14 +73,28 @@ bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
     return true;
 }
 
+void rlk_holding_let_go(struct rlk_holding *holding)
+{
+    int untold = RLK_UNTOLD;
+    bool ran_out = rlk_holding_remaining_us(holding) == 0;
+    atomic_compare_exchange_strong(&holding->status, &untold, RLK_LETS_GO);
+    rlk_holding_end(holding, ran_out ? RLK_LOST_EXPIRED : RLK_LETS_GO);
+}
+
+bool rlk_holding_is_let_go(const struct rlk_holding *holding)
+{
+    int status = atomic_load(&holding->status);
+    return status == RLK_LETS_GO || status == RLK_HAS_RELEASED;
+}
+
 void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released)
 {
-    int lets_go = RLK_LETS_GO;
+    int lets_go = RLK_LETS_GO, status = RLK_UNTOLD;
     if (released->outcome == RLK_RELEASED)
-        atomic_compare_exchange_strong(&holding->status, &lets_go, RLK_HAS_RELEASED);
+        status = RLK_HAS_RELEASED;
     else if (released->outcome == RLK_LOST)
-        atomic_compare_exchange_strong(&holding->status, &lets_go,
-                                       (int)rlk_status_of_loss(released->loss));
+        status = (int)rlk_status_of_loss(released->loss);
+    atomic_compare_exchange_strong(&holding->status, &lets_go, status);
 }
 
 bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, uint64_t tag)

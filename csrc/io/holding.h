@@ -16,7 +16,8 @@
 
 enum rlk_status {
     RLK_HOLDS,
-    RLK_LETS_GO, /* it is being released, or no majority has confirmed its release: not believed in */
+    RLK_LETS_GO, /* it is being released */
+    RLK_UNTOLD,  /* it was to be released, but no majority has confirmed it: not believed in */
     RLK_LOST_EXPIRED,
     RLK_LOST_TAKEN,
     RLK_LOST_GONE,
@@ -27,7 +28,7 @@ enum rlk_place { RLK_OUTSIDE, RLK_ARRIVING, RLK_KEPT, RLK_LEAVING };
 
 struct rlk_holding {
     atomic_int references;
-    atomic_int status;           /* enum rlk_status; leaves RLK_HOLDS, and RLK_LETS_GO, once */
+    atomic_int status;           /* enum rlk_status; never goes back to RLK_HOLDS */
     _Atomic int64_t deadline_ms; /* only grows */
     unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
 
@@ -63,6 +64,13 @@ void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);
 
 /* From RLK_HOLDS to the status, and who watches it is told; false if it had left that before. */
 bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status);
+
+/* Its release begins: it is held no longer. A lease that was over before is lost, whatever the nodes
+ * will say: what it protected may have run unprotected. */
+void rlk_holding_let_go(struct rlk_holding *holding);
+
+/* Its release has begun, and may have been confirmed: there is nothing left to do. */
+bool rlk_holding_is_let_go(const struct rlk_holding *holding);
 
 /* What has come of a release. */
 void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released);

@@ -647,19 +647,21 @@ void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
     rlk_loop_settle(loop);
 }
 
-static bool has_unanswered(const struct rlk_loop *loop, int64_t now_ms)
+size_t rlk_loop_in_flight(const struct rlk_loop *loop)
 {
+    size_t most = 0;
+    int64_t now_ms = rlk_clock_ms();
     for (int node = 0; node < loop->quorum.nodes; node++) {
         const struct rlk_peer *peer = &loop->commands[node];
-        if (peer->phase == RLK_PEER_READY && rlk_node_in_flight(peer->node) > 0 &&
-            !rlk_peer_is_stalled(peer, now_ms))
-            return true;
+        size_t calls = rlk_node_in_flight(peer->node);
+        if (peer->phase == RLK_PEER_READY && !rlk_peer_is_stalled(peer, now_ms) && calls > most)
+            most = calls;
     }
-    return false;
+    return most;
 }
 
 void rlk_loop_drain(struct rlk_loop *loop, int64_t until_ms)
 {
-    while (rlk_clock_ms() < until_ms && has_unanswered(loop, rlk_clock_ms()))
+    while (rlk_clock_ms() < until_ms && rlk_loop_in_flight(loop) > 0)
         rlk_loop_turn(loop, until_ms);
 }

@@ -33,6 +33,7 @@ struct rlk_operation {
     /* the program's thread's alone */
     struct rlk_link client_link; /* its client's operations */
     struct rlk_bond bond;
+    bool detaches;  /* its grant is not bound to what it is bound to itself */
     bool is_orphan; /* what it was bound to has ended */
 
     struct rlk_link submitted, given_up; /* the engine's lists; under its mutex */

@@ -88,7 +88,7 @@ static int release(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     enum rlk_outcome outcome = RLK_RELEASED;
-    if (lock->holding && atomic_load(&lock->holding->status) != RLK_HAS_RELEASED)
+    if (lock->holding && !rlk_holding_is_let_go(lock->holding))
         outcome = rlk_client_release(lock->shared->client, lock->holding);
     return push_result(L, lock, outcome);
 }
@@ -98,7 +98,7 @@ static int let_go(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     enum rlk_outcome outcome = RLK_RELEASED;
-    if (lock->holding && atomic_load(&lock->holding->status) != RLK_HAS_RELEASED)
+    if (lock->holding && !rlk_holding_is_let_go(lock->holding))
         outcome = rlk_client_let_go(lock->shared->client, lock->holding);
     return push_result(L, lock, outcome);
 }
@@ -119,14 +119,31 @@ static int held(lua_State *L)
     return 1;
 }
 
+/* core.busy(lock) -> "held" or "being acquired", if no acquire may begin; else nil */
+static int busy(lua_State *L)
+{
+    const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
+    if (lock->holding && rlk_holding_remaining_us(lock->holding) > 0)
+        lua_pushliteral(L, "held");
+    else if (lock->operation && rlk_is_linked(&lock->operation->client_link))
+        lua_pushliteral(L, "being acquired");
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
 /* core.status(lock) -> "never held", "held", "being released", "released", "expired", "taken",
  * "gone" or "another process" */
 static int status(lua_State *L)
 {
     static const char *const names[] = {
-        [RLK_HOLDS] = "held",           [RLK_LETS_GO] = "being released",
-        [RLK_LOST_EXPIRED] = "expired", [RLK_LOST_TAKEN] = "taken",
-        [RLK_LOST_GONE] = "gone",       [RLK_HAS_RELEASED] = "released",
+        [RLK_HOLDS] = "held",
+        [RLK_LETS_GO] = "being released",
+        [RLK_UNTOLD] = "being released",
+        [RLK_LOST_EXPIRED] = "expired",
+        [RLK_LOST_TAKEN] = "taken",
+        [RLK_LOST_GONE] = "gone",
+        [RLK_HAS_RELEASED] = "released",
     };
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     const char *name = "never held";
@@ -169,6 +186,8 @@ static int collect_lock(lua_State *L)
     if (!lock->shared)
         return 0;
     rlk_set_holding(lock, NULL);
+    if (lock->operation)
+        rlk_operation_drop(lock->operation);
     rlk_release_client(lock->shared);
     lock->shared = NULL;
     return 0;
@@ -177,11 +196,17 @@ static int collect_lock(lua_State *L)
 /* ---- module ---- */
 
 static const luaL_Reg functions[] = {
-    {"lock", new_lock},       {"companion", get_companion},
-    {"acquire", acquire},     {"extend", extend},
-    {"release", release},     {"let_go", let_go},
-    {"remaining", remaining}, {"held", held},
-    {"status", status},       {NULL, NULL},
+    {"lock", new_lock},
+    {"companion", get_companion},
+    {"acquire", acquire},
+    {"extend", extend},
+    {"release", release},
+    {"let_go", let_go},
+    {"remaining", remaining},
+    {"held", held},
+    {"busy", busy},
+    {"status", status},
+    {NULL, NULL},
 };
 
 /* Leaves core.lock_methods and core.lock_metatable for lua/redlock/lock.lua to fill. */

@@ -15,6 +15,7 @@ struct rlk_shared_client {
 struct rlk_lua_lock {
     struct rlk_shared_client *shared; /* NULL once collected */
     struct rlk_holding *holding;      /* of the last acquire that succeeded; NULL before */
+    struct rlk_operation *operation;  /* the last that was to acquire it, retained; or NULL */
     struct rlk_terms terms;           /* unless acquire says otherwise */
     size_t prefix_len;
     struct rlk_key key; /* prefix and name; its bytes follow */

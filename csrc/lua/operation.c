@@ -126,7 +126,15 @@ static int push_begun(lua_State *L, const struct submission *submission,
     return 1;
 }
 
-/* core.submit_acquire(handle, outbox, tag, lock[, terms[, scope]]) -> true | code, votes */
+static void forget_operation(struct rlk_lua_lock *lock)
+{
+    if (lock->operation)
+        rlk_operation_drop(lock->operation);
+    lock->operation = NULL;
+}
+
+/* core.submit_acquire(handle, outbox, tag, lock[, terms[, scope[, whether the grant is not bound to
+ * it]]]) -> true | code, votes */
 static int submit_acquire(lua_State *L)
 {
     struct submission submission = check_submission(L);
@@ -138,7 +146,11 @@ static int submit_acquire(lua_State *L)
     struct rlk_operation *operation =
         rlk_client_submit_acquire(client, lock->key, &terms, submission.outbox, submission.tag);
     if (operation && scope)
-        rlk_client_bind(client, operation, scope);
+        rlk_client_bind(client, operation, scope, lua_toboolean(L, 7));
+    forget_operation(lock);
+    lock->operation = operation;
+    if (operation)
+        rlk_operation_retain(operation);
     return push_begun(L, &submission, lock->shared, operation);
 }
 
@@ -167,7 +179,7 @@ static int submit_release(lua_State *L)
 {
     struct submission submission = check_submission(L);
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
-    if (!lock->holding || atomic_load(&lock->holding->status) == RLK_HAS_RELEASED) {
+    if (!lock->holding || rlk_holding_is_let_go(lock->holding)) {
         lua_pushliteral(L, "released");
         return 1;
     }
@@ -206,6 +218,8 @@ static int conclude(lua_State *L)
     struct rlk_client *client = handle->shared->client;
     struct rlk_holding *holding;
     enum rlk_outcome outcome = rlk_client_conclude(client, operation, &holding);
+    if (lock && lock->operation == operation)
+        forget_operation(lock);
     if (holding && lock)
         rlk_set_holding(lock, holding);
     else if (holding)

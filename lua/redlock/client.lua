@@ -135,7 +135,7 @@ function Client:info(name)
     options.name(name, self.prefix, 3)
     local result, nodes, cause = choose_host(self).inspect(self.handle, self.prefix .. name)
     if result ~= true then
-        return nil, failure.message(result, name, nodes, nil, cause), result
+        return nil, failure.message(result, name, nodes, nil, cause), result, nodes
     end
     for index, vote in ipairs(nodes) do
         nodes[index] = describe(vote)

@@ -47,9 +47,10 @@ function Lock:acquire(opts)
     check_self(self, "acquire")
     local companion = core.companion(self)
     local terms = options.terms(opts, companion.terms, 3)
-    if core.held(self) then
+    local busy = core.busy(self)
+    if busy then
         local name = failure.quote(self.name)
-        return nil, ("locked: %s is held by this very object"):format(name), "locked", {}
+        return nil, ("locked: %s is %s by this very object"):format(name, busy), "locked", {}
     end
     local host = choose_host(companion)
     local result, votes, cause = host.acquire(self, opts and terms, terms.detach)

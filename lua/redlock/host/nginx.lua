@@ -76,13 +76,13 @@ end
 
 -- Without what it takes (another subsystem than http, a stripped nginx) locks end by their leases,
 -- and as garbage.
-if not pcall(prepare_binding) then
+if ngx.config.subsystem ~= "http" or not pcall(prepare_binding) then
     find_request = function() end
 end
 
 local function scope_of_request()
     local request = find_request()
-    return request and bind(request)
+    return request and bind(request) or nil
 end
 
 -- ---- the bell ----
@@ -240,8 +240,7 @@ function nginx.acquire(lock, terms, detach)
     if not can_wait() then
         return refuse "acquire"
     end
-    local scope = not detach and scope_of_request() or nil
-    return board:run(core.submit_acquire, lock, lock, terms, scope)
+    return board:run(core.submit_acquire, lock, lock, terms, scope_of_request(), detach)
 end
 
 function nginx.extend(lock, ttl)

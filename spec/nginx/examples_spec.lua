@@ -1,8 +1,11 @@
--- examples/openresty runs as it stands, and does on two machines what its texts say.
+-- examples/openresty runs as it stands, and does on two machines what its texts say; so does what
+-- the documentation shows.
 
 local http = require "support.http"
+local keeper = require "keeper"
 local nginx = require "support.nginx"
 local process = require "support.process"
+local servers = require "servers"
 local socket = require "socket"
 
 local PATIENCE = 30 -- seconds
@@ -136,12 +139,87 @@ describe("examples/openresty/nightly.lua", function()
     end)
 end)
 
+local function output_of(command)
+    local pipe = assert(io.popen(command))
+    local output = pipe:read "*a"
+    pipe:close()
+    return output
+end
+
+local function read(path)
+    local file = assert(io.open(path))
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
 describe("examples/openresty/nginx.conf", function()
     it("is valid as it stands", function()
-        local pipe = io.popen [[
+        assert.matches("test is successful", output_of [[
             PATH="$PATH:/usr/sbin"; nginx -t -p examples/openresty -c nginx.conf 2>&1
-        ]]
-        assert.matches("test is successful", pipe:read "*a")
-        pipe:close()
+        ]])
+    end)
+end)
+
+describe("the documentation", function()
+    after_each(function()
+        servers.stop_all()
+    end)
+
+    local function blocks(path, language)
+        return read(path):gmatch("```" .. language .. "\n(.-)```\n")
+    end
+
+    -- A whole configuration of what a text shows of it.
+    local function whole(text)
+        local modules = read("examples/openresty/nginx.conf"):match "\nload_module.-\n\n"
+        local inner = text:match "^http {\n(.*)}\n$" or text
+        return ([[
+            %s
+            events {}
+            http {
+                lua_package_path "$prefix/lua/?.lua;$prefix/lua/?/init.lua;;";
+                lua_package_cpath "$prefix/build/luajit/?.so;;";
+                %s
+            }
+        ]]):format(modules, inner)
+    end
+
+    it("shows configurations that nginx takes", function()
+        local tested = 0
+        for _, path in ipairs { "README.md", "docs/openresty.md" } do
+            for text in blocks(path, "nginx") do
+                if text:find "init_by_lua_block" then
+                    local folder = keeper.new()
+                    folder:save("nginx.conf", whole(text))
+                    folder:settle()
+                    assert.matches("test is successful", output_of(([[
+                        PATH="$PATH:/usr/sbin"; nginx -t -p "$PWD" -e stderr -c %s 2>&1 \
+                            -g "pid %s/nginx.pid;"
+                    ]]):format(keeper.quote(folder.dir .. "/nginx.conf"), folder.dir)))
+                    folder:close()
+                    tested = tested + 1
+                end
+            end
+        end
+        assert.equal(2, tested)
+    end)
+
+    it("shows a program of many coroutines that runs as it stands", function()
+        for text in blocks("README.md", "lua") do
+            if text:find "cqueues" then
+                local env = { REDIS_URL = servers.start_one().url }
+                local lines, status, errors = process.run { code = text, env = env }
+                assert.equal("", errors)
+                assert.equal(0, status)
+                table.sort(lines)
+                assert.equal(3, #lines)
+                for number, line in ipairs(lines) do
+                    assert.matches(("^coroutine %d has the fence %%d+$"):format(number), line)
+                end
+                return
+            end
+        end
+        error "the README shows no such program"
     end)
 end)

@@ -18,7 +18,8 @@ struct rlk_member {
 
 void rlk_members_init(struct rlk_members *members)
 {
-    *members = (struct rlk_members){.first_free = NOBODY, .first_touched = NOBODY};
+    *members =
+        (struct rlk_members){.first_free = NOBODY, .first_touched = NOBODY, .last_touched = NOBODY};
 }
 
 void rlk_members_free(struct rlk_members *members)
@@ -76,11 +77,13 @@ void rlk_members_touch(struct rlk_members *members, struct rlk_lock *lock)
     if (member->touched)
         return;
     member->touched = true;
-    member->previous = NOBODY;
-    member->next = members->first_touched;
-    if (member->next != NOBODY)
-        members->slots[member->next].previous = slot;
-    members->first_touched = slot;
+    member->next = NOBODY;
+    member->previous = members->last_touched;
+    if (member->previous != NOBODY)
+        members->slots[member->previous].next = slot;
+    else
+        members->first_touched = slot;
+    members->last_touched = slot;
 }
 
 static void untouch(struct rlk_members *members, struct rlk_member *member)
@@ -91,6 +94,8 @@ static void untouch(struct rlk_members *members, struct rlk_member *member)
         members->first_touched = member->next;
     if (member->next != NOBODY)
         members->slots[member->next].previous = member->previous;
+    else
+        members->last_touched = member->previous;
     member->touched = false;
 }
 

@@ -13,7 +13,7 @@ struct rlk_member;
 struct rlk_members {
     struct rlk_member *slots;
     uint32_t capacity, count;
-    uint32_t first_free, first_touched;
+    uint32_t first_free, first_touched, last_touched;
     struct rlk_agenda agenda;
 };
 
@@ -34,7 +34,7 @@ void rlk_members_touch(struct rlk_members *members, struct rlk_lock *lock);
 
 bool rlk_members_has_touched(const struct rlk_members *members);
 
-/* The next touched one, touched no more; NULL if there is none. */
+/* The one that was touched first, touched no more; NULL if there is none. */
 struct rlk_lock *rlk_members_take_touched(struct rlk_members *members);
 
 /* Plans the lock's next moment anew. */

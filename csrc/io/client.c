@@ -28,7 +28,7 @@ struct rlk_client {
     struct rlk_loop *loop;
     struct rlk_engine *engine; /* NULL until it is needed */
     unsigned generation;
-    bool closed;
+    bool closing, closed;
     struct rlk_link holdings;   /* that the program may still use */
     struct rlk_link operations; /* submitted, and not concluded */
     struct call calls[CALLS];
@@ -65,7 +65,7 @@ struct rlk_client *rlk_client_new(struct rlk_settings *settings)
 
 bool rlk_client_is_closed(const struct rlk_client *client)
 {
-    return client->closed;
+    return client->closing || client->closed;
 }
 
 const struct rlk_settings *rlk_client_settings(const struct rlk_client *client)
@@ -151,7 +151,7 @@ static struct call *next_call(struct rlk_client *client)
 
 static bool begin(struct rlk_client *client, struct rlk_key key)
 {
-    if (client->closed || !be_in_own_process(client))
+    if (rlk_client_is_closed(client) || !be_in_own_process(client))
         return false;
     rlk_loop_catch_up(client->loop);
     rlk_loop_top_up(client->loop);
@@ -301,7 +301,7 @@ static struct rlk_operation *new_operation(struct rlk_client *client, enum rlk_r
                                            struct rlk_key key, struct rlk_outbox *outbox,
                                            uint64_t tag)
 {
-    if (client->closed || !be_in_own_process(client) || !have_engine(client))
+    if (rlk_client_is_closed(client) || !be_in_own_process(client) || !have_engine(client))
         return NULL;
     struct rlk_operation *operation = rlk_operation_new(kind, key, client->settings.nodes);
     if (!operation || !outbox)
@@ -485,13 +485,6 @@ enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding
     return rlk_holding_is_let_go(holding) ? RLK_RELEASED : RLK_LOST;
 }
 
-void rlk_client_let_go_all(struct rlk_client *client)
-{
-    struct rlk_link *link;
-    for (link = client->holdings.next; link != &client->holdings; link = link->next)
-        rlk_client_let_go(client, rlk_owner(link, struct rlk_holding, client_link));
-}
-
 bool rlk_client_watch(struct rlk_client *client, struct rlk_holding *holding,
                       struct rlk_outbox *outbox, uint64_t tag)
 {
@@ -583,6 +576,19 @@ static void release_all(struct rlk_client *client)
         rlk_unlink(link);
         rlk_holding_drop(rlk_owner(link, struct rlk_holding, client_link));
     }
+}
+
+bool rlk_client_begin_close(struct rlk_client *client, int64_t grace_ms, struct rlk_outbox *outbox,
+                            uint64_t tag)
+{
+    struct rlk_link *link;
+    be_in_own_process(client);
+    if (rlk_client_is_closed(client) || !client->engine)
+        return false;
+    for (link = client->holdings.next; link != &client->holdings; link = link->next)
+        rlk_client_let_go(client, rlk_owner(link, struct rlk_holding, client_link));
+    client->closing = rlk_engine_begin_stop(client->engine, grace_ms, outbox, tag);
+    return client->closing;
 }
 
 void rlk_client_close(struct rlk_client *client, int64_t grace_ms)

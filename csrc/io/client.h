@@ -20,6 +20,11 @@ struct rlk_client *rlk_client_new(struct rlk_settings *settings);
 void rlk_client_close(struct rlk_client *client, int64_t grace_ms);
 void rlk_client_free(struct rlk_client *client);
 
+/* Begins to close without waiting: every later call fails, and the tag is posted when
+ * rlk_client_close() will not have to wait. False if it would not have to now. */
+bool rlk_client_begin_close(struct rlk_client *client, int64_t grace_ms, struct rlk_outbox *outbox,
+                            uint64_t tag);
+
 bool rlk_client_is_closed(const struct rlk_client *client);
 const struct rlk_settings *rlk_client_settings(const struct rlk_client *client);
 
@@ -81,8 +86,6 @@ void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
 
 /* Releases it without waiting. RLK_LOST if it was lost, else RLK_RELEASED. */
 enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding);
-
-void rlk_client_let_go_all(struct rlk_client *client);
 
 /* A notice with this tag is posted when the holding is over, whichever way. False if there is no
  * memory or no thread for it, or it is watched already. */

@@ -13,7 +13,7 @@
 
 #define STACK_SIZE (256 * 1024)
 #define IN_FLIGHT_MAX 0 /* calls of a node, beyond which submissions are gathered */
-#define GATHER_US 1000        /* at most so long */
+#define GATHER_US 1000  /* at most so long */
 #define AWAKE INT64_MIN
 #define AT_ONCE (INT64_MIN + 1)
 
@@ -28,9 +28,11 @@ struct rlk_engine {
     int64_t sleeping_until_ms; /* AWAKE while the thread will look at the lists before it sleeps */
     int64_t horizon_ms;        /* what it was last kicked for: it sleeps no longer than that */
     int64_t stop_at_ms;        /* RLK_NEVER: it runs on */
+    struct rlk_outbox *last_words; /* where its end is told; NULL: nowhere */
+    struct rlk_notice *end;
 
     /* the thread's alone */
-    bool gathering;
+    bool gathering, is_stopping;
     int64_t gather_until_us;
     struct rlk_loop *loop;
     struct rlk_lines lines;
@@ -141,7 +143,8 @@ static void on_moved(void *context, struct rlk_lock *lock)
         on_holding_moved(context, rlk_owner(lock, struct rlk_holding, lock));
 }
 
-/* Whoever stands before others in this process has asked the nodes for them as well. */
+/* Whoever stands before others in this process has asked the nodes for them as well. One who has
+ * ended in the same turn is looked at next, and passes the turn on. */
 static void leave_line(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     const struct rlk_in_line *first = rlk_line_first(&operation->in_line);
@@ -150,7 +153,9 @@ static void leave_line(struct rlk_engine *engine, struct rlk_operation *operatio
     struct rlk_in_line *next = rlk_lines_leave(&engine->lines, &operation->in_line);
     if (!next)
         return;
-    if (!rlk_lock_share_verdict(next->lock, &operation->lock)) {
+    if (next->lock->outcome != RLK_PENDING) {
+        rlk_lock_copy_reasons(next->lock, &operation->lock);
+    } else if (!rlk_lock_share_verdict(next->lock, &operation->lock)) {
         bool answered = rlk_lock_was_answered(&operation->lock);
         rlk_loop_top_up(engine->loop);
         rlk_lock_take_turn(next->lock, answered, rlk_clock_ms());
@@ -282,7 +287,8 @@ static void retire(struct rlk_engine *engine, struct rlk_operation *operation)
 static bool lingers(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     struct rlk_lock *lock = &operation->lock;
-    if (lock->state != RLK_OWNED || !rlk_loop_is_first_asking(engine->loop, lock))
+    if (lock->state != RLK_OWNED || engine->is_stopping ||
+        !rlk_loop_is_first_asking(engine->loop, lock))
         return false;
     if (operation->linger_until_ms == 0) {
         operation->linger_until_ms = rlk_loop_linger_until(lock);
@@ -472,20 +478,29 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
     return idle;
 }
 
-/* Nobody waits any more: acquires are given up, and the rest has one timeout to end. */
+/* Nobody waits any more: acquires are given up, and the rest has until the stop to end. */
 static void wind_up(struct rlk_engine *engine)
 {
-    for (struct rlk_link *link = engine->running.next; link != &engine->running; link = link->next)
+    struct rlk_link *link;
+    engine->is_stopping = true;
+    for (link = engine->running.next; link != &engine->running; link = link->next)
         give_up(engine, rlk_owner(link, struct rlk_operation, running));
-    look_at_moved(engine);
 }
 
 static bool may_stop(struct rlk_engine *engine, int64_t stop_at_ms)
 {
-    if (stop_at_ms == RLK_NEVER)
-        return false;
-    wind_up(engine);
-    return rlk_list_is_empty(&engine->running) || rlk_clock_ms() >= stop_at_ms;
+    return stop_at_ms != RLK_NEVER &&
+           (rlk_list_is_empty(&engine->running) || rlk_clock_ms() >= stop_at_ms);
+}
+
+static void say_last_words(struct rlk_engine *engine)
+{
+    bool must_ring;
+    if (!engine->last_words)
+        return;
+    rlk_outbox_post(engine->last_words, engine->end, &must_ring);
+    if (must_ring)
+        rlk_outbox_ring(engine->last_words);
 }
 
 /* Sends what is wanted, until that moves nothing any more; until when to sleep. */
@@ -520,10 +535,13 @@ static void *run(void *argument)
     for (;;) {
         int64_t stop_at_ms = take_lists(engine);
         rlk_loop_settle(engine->loop);
+        if (stop_at_ms != RLK_NEVER)
+            wind_up(engine);
         int64_t until_ms = prepare(engine);
         end_holdings(engine);
         if (may_stop(engine, stop_at_ms)) {
             rlk_loop_drain(engine->loop, stop_at_ms);
+            say_last_words(engine);
             return NULL;
         }
         until_ms = rlk_earlier(rlk_earlier(until_ms, stop_at_ms), resume_lingering(engine));
@@ -706,15 +724,38 @@ static void end_operations(struct rlk_engine *engine)
     ring(engine);
 }
 
-void rlk_engine_stop(struct rlk_engine *engine, int64_t grace_ms)
+static void request_stop(struct rlk_engine *engine, int64_t grace_ms)
 {
     pthread_mutex_lock(&engine->mutex);
-    engine->stop_at_ms = rlk_clock_ms() + grace_ms;
+    engine->stop_at_ms = rlk_earlier(engine->stop_at_ms, rlk_clock_ms() + grace_ms);
     pthread_mutex_unlock(&engine->mutex);
     kick(engine);
+}
+
+bool rlk_engine_begin_stop(struct rlk_engine *engine, int64_t grace_ms, struct rlk_outbox *outbox,
+                           uint64_t tag)
+{
+    struct rlk_notice *end = calloc(1, sizeof *end);
+    if (!end)
+        return false;
+    *end = (struct rlk_notice){.tag = tag, .on_heap = true};
+    rlk_outbox_retain(outbox);
+    pthread_mutex_lock(&engine->mutex);
+    engine->end = end;
+    engine->last_words = outbox;
+    pthread_mutex_unlock(&engine->mutex);
+    request_stop(engine, grace_ms);
+    return true;
+}
+
+void rlk_engine_stop(struct rlk_engine *engine, int64_t grace_ms)
+{
+    request_stop(engine, grace_ms);
     pthread_join(engine->thread, NULL);
     end_operations(engine);
     take_leaving(engine, take(&engine->leaving, RLK_OUTSIDE));
+    if (engine->last_words)
+        rlk_outbox_drop(engine->last_words);
     free_engine(engine);
 }
 

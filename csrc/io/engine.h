@@ -20,6 +20,11 @@ struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings);
  * and frees the engine. Every holding was dropped before. */
 void rlk_engine_stop(struct rlk_engine *engine, int64_t grace_ms);
 
+/* Begins the same without waiting: the thread's last act is to post the tag. rlk_engine_stop() has to
+ * follow, and does not wait then. False if there is no memory: nothing has begun. */
+bool rlk_engine_begin_stop(struct rlk_engine *engine, int64_t grace_ms, struct rlk_outbox *outbox,
+                           uint64_t tag);
+
 /* In the child of a fork, where the thread does not exist: closes what was inherited. The memory
  * stays with whatever the thread was doing to it at that moment. */
 void rlk_engine_disown(struct rlk_engine *engine);

@@ -140,23 +140,16 @@ static int new_client(lua_State *L)
     return 1;
 }
 
-static int64_t grace_ms(const struct rlk_client *client)
+int64_t rlk_grace_ms(const struct rlk_client *client)
 {
     return rlk_client_settings(client)->timeout_ms;
 }
 
-/* core.close(client[, at once]): what is unfinished has one timeout, or none. */
+/* core.close(client) */
 static int close_client(lua_State *L)
 {
     struct rlk_client *client = rlk_check_client(L, 1)->client;
-    rlk_client_close(client, lua_toboolean(L, 2) ? 0 : grace_ms(client));
-    return 0;
-}
-
-/* core.let_go_all(client): releases what is held, without waiting. */
-static int let_go_all(lua_State *L)
-{
-    rlk_client_let_go_all(rlk_check_client(L, 1)->client);
+    rlk_client_close(client, rlk_grace_ms(client));
     return 0;
 }
 
@@ -174,7 +167,7 @@ static int collect_client(lua_State *L)
     if (!shared)
         return 0;
     if (shared->client)
-        rlk_client_close(shared->client, grace_ms(shared->client));
+        rlk_client_close(shared->client, rlk_grace_ms(shared->client));
     rlk_release_client(shared);
     return 0;
 }
@@ -273,8 +266,7 @@ static int inspect(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"client", new_client}, {"close", close_client}, {"is_closed", is_closed},
-    {"nodes", list_nodes},  {"inspect", inspect},    {"let_go_all", let_go_all},
-    {NULL, NULL},
+    {"nodes", list_nodes},  {"inspect", inspect},    {NULL, NULL},
 };
 
 void rlk_open_clients(lua_State *L)

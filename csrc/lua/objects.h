@@ -33,6 +33,9 @@ struct rlk_lua_lock *rlk_check_lock(lua_State *L, int index);
 void rlk_share_client(struct rlk_shared_client *shared);
 void rlk_release_client(struct rlk_shared_client *shared);
 
+/* How long closing may take: one timeout. */
+int64_t rlk_grace_ms(const struct rlk_client *client);
+
 /* What it held before is forgotten. */
 void rlk_set_holding(struct rlk_lua_lock *lock, struct rlk_holding *holding);
 

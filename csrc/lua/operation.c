@@ -249,6 +249,17 @@ static int is_orphan(lua_State *L)
     return 1;
 }
 
+/* core.begin_close(client, outbox, tag) -> whether the tag will be posted, when core.close() has not
+ * to wait any more */
+static int begin_close(lua_State *L)
+{
+    struct rlk_client *client = rlk_check_client(L, 1)->client;
+    struct rlk_outbox *outbox = check_outbox(L, 2);
+    uint64_t tag = (uint64_t)luaL_checknumber(L, 3);
+    lua_pushboolean(L, rlk_client_begin_close(client, rlk_grace_ms(client), outbox, tag));
+    return 1;
+}
+
 /* core.watch(lock, outbox, tag) -> whether the tag will be posted once, when the lock is over */
 static int watch(lua_State *L)
 {
@@ -354,6 +365,7 @@ static const luaL_Reg functions[] = {
     {"conclude", conclude},
     {"abandon", abandon},
     {"is_orphan", is_orphan},
+    {"begin_close", begin_close},
     {"watch", watch},
     {"scope", find_scope},
     {"end_scope", end_scope},

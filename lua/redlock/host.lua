@@ -60,4 +60,9 @@ function host.missing(name)
     return not ok and err or nil
 end
 
+-- In the master process, before it forks the workers.
+if is_nginx then
+    require "redlock.host.nginx"
+end
+
 return host

@@ -131,13 +131,15 @@ function Switchboard:calls()
         return self:run(core.submit_inspect, nil, client, key)
     end
 
-    -- The nodes answer the inspection behind the releases, so that nothing is left to wait for.
     function calls.close(client)
-        if not core.is_closed(client) then
-            core.let_go_all(client)
-            self:run(core.submit_inspect, nil, client, "redlock:close")
+        be_in_own_process(self)
+        local slot = take_slot(self)
+        if core.begin_close(client, self.outbox, slot.tag) then
+            self.pending = self.pending + 1
+            self.host.wait(slot)
         end
-        core.close(client, true)
+        free_slot(self, slot)
+        core.close(client)
     end
 
     function calls.watch(lock, fn)

@@ -17,6 +17,7 @@ local new_semaphore = require("ngx.semaphore").new
 local LINGER = 1 -- seconds that the bell outlives the last operation
 local TICK = 0.2 -- seconds between looks at whether it is still needed
 local ANSWER_WAIT = 1 -- seconds until the bell has to stand
+local FIRST_PAUSE, LAST_PAUSE = 2, 60 -- seconds until a bell that did not come up is tried again
 local POLL = 0.001 -- seconds between looks without a bell
 local STALE = 0.2 -- seconds after which one who looks for all is thought dead
 local LONG = 3600
@@ -38,6 +39,7 @@ local yieldable = {
 
 local board
 local bell -- nil, or { up = whether it rings, due = when it has to stand }
+local pause = FIRST_PAUSE
 local looking_until = 0 -- somebody looks for all, and has said so until then
 
 -- ---- what is bound to a request ----
@@ -144,10 +146,12 @@ local function listen(this)
     if not socket then
         return
     end
-    this.up = true
+    this.up, pause = true, FIRST_PAUSE
     ngx.thread.spawn(watch_over, this)
     repeat
+        this.takes = true
         board:take()
+        this.takes = false
     until not socket:receiveany(64)
 end
 
@@ -163,12 +167,14 @@ local function run_bell(premature, this)
     end
 end
 
--- A timer that was accepted may still not be run, if too many others are.
+-- A timer that was accepted may still not be run, if too many others are. Each leaves a line in the
+-- error log then, so it is tried ever less often.
 local function need_bell()
     if bell and (bell.up or core.clock() < bell.due) then
         return
     end
-    bell = { up = false, due = core.clock() + 2 * ANSWER_WAIT }
+    bell = { up = false, due = core.clock() + pause }
+    pause = math.min(2 * pause, LAST_PAUSE)
     if not ngx.timer.at(0, run_bell, bell) then
         bell = nil
     end
@@ -181,7 +187,7 @@ local function look_for_all(slot)
         looking_until = core.clock() + STALE
         ngx.sleep(POLL)
         board:take()
-    until slot.done or bell
+    until slot.done or (bell and bell.up)
     looking_until = 0
     wake_all() -- somebody else looks from here on
 end
@@ -190,8 +196,8 @@ local function wait(slot)
     slot.waits = true
     while not slot.done do
         need_bell()
-        if bell then
-            slot.semaphore:wait(bell.up and LONG or ANSWER_WAIT)
+        if bell and bell.up then
+            slot.semaphore:wait(LONG)
         elseif core.clock() > looking_until then
             look_for_all(slot)
         else
@@ -205,13 +211,13 @@ local function wait(slot)
     return true
 end
 
--- An error in there is logged, as one in a timer of the user's.
 local function run_later(premature, body, ...) -- luacheck: ignore premature
     body(...)
 end
 
+-- Beside the bell's light thread; or if a request's looks for all, not as that request's.
 local function start(body, ...)
-    if not ngx.timer.at(0, run_later, body, ...) then
+    if (bell and bell.takes) or not ngx.timer.at(0, run_later, body, ...) then
         ngx.thread.spawn(body, ...)
     end
 end

@@ -630,3 +630,22 @@ describe("the module's own new()", function()
         ]])
     end)
 end)
+
+describe("a worker that can run no more timers", function()
+    it("has its locks all the same", function()
+        local busy = nginx.start {
+            nodes = nodes:urls(), init = INIT, http = "lua_max_running_timers 1;",
+        }
+        busy:play [[ ngx.timer.at(0, function() note "runs" await "the end" end) ]]
+        assert(busy:await_note "runs")
+        busy:provoke "1 lua_max_running_timers are not enough"
+        assert.same({ "0", "nil | timeout", "1" }, run([[
+            local lock = resty_lock:new "my_locks"
+            say(lock:lock "a")
+            say(resty_lock:new("my_locks", { timeout = 0.1 }):lock "a")
+            say(lock:unlock())
+        ]], busy))
+        busy:open_gate "the end"
+        assert.is_nil(busy:unprovoked())
+    end)
+end)

@@ -19,25 +19,25 @@ local function read(path)
     return text
 end
 
-local function exists(path)
-    local file = io.open(path, "rb")
-    return file ~= nil and file:close()
+local function find_nginx()
+    local pipe = assert(io.popen(
+        "PATH=$PATH:/usr/sbin:/usr/local/openresty/bin; command -v openresty || command -v nginx"))
+    local path = pipe:read "*l"
+    pipe:close()
+    return assert(path, "nginx is not here")
 end
 
--- The port and the files of one machine are its own, and where the Lua module is built in, it is not
--- loaded.
+local nginx = find_nginx()
+
+-- The port and the files of a machine are its own; and OpenResty has the Lua module built in.
 local function configuration(port, dir)
     return (read(folder .. "nginx.conf")
         :gsub("127%.0%.0%.1:8080", "127.0.0.1:" .. port)
         :gsub("%.%./%.%./build/openresty", dir .. "/nginx")
-        :gsub("load_module (%S+);\n", function(path) return not exists(path) and "" or nil end))
+        :gsub("load_module %S+;\n", nginx:find "openresty$" and "" or "%0"))
 end
 
-local COMMAND = [[
-    PATH=$PATH:/usr/sbin:/usr/local/openresty/bin
-    export REDLOCK_NODES=%s
-    cd %s && exec $(command -v openresty || echo nginx) -p "$PWD" -c %s
-]]
+local COMMAND = "export REDLOCK_NODES=%s; cd %s && exec %s -p \"$PWD\" -c %s"
 
 local function start_machine(port, urls)
     local machine = keeper.new()
@@ -46,6 +46,7 @@ local function start_machine(port, urls)
         COMMAND:format(
             keeper.quote(table.concat(urls, " ")),
             keeper.quote(folder),
+            keeper.quote(nginx),
             keeper.quote(machine.dir .. "/nginx.conf")),
         ("[ -s %s/nginx.pid ]"):format(keeper.quote(machine.dir)))
     return machine

@@ -24,7 +24,8 @@ local CLIENTS_MAX = 64 -- in a worker
 local DICT_MAX = 128 -- bytes
 local KEY_MAX = 65535 -- bytes, as in a shared dictionary
 local NAME_MAX = 512 -- bytes, of a lock's name on Redis
-local SECONDS_MIN = 0.001
+local LEASE = { least = 0.001, most = 1e9, words = "a number of seconds from 0.001 to 1e+09" }
+local WAIT = { least = 0, most = math.huge, words = "a number of seconds, 0 or more" }
 
 local redlock = { _VERSION = "redlock scm" }
 
@@ -77,7 +78,7 @@ end
 
 -- ---- classes: what on() returns ----
 
--- By what on() was given. Whoever gives something else each time costs no more than the time.
+-- By what on() was given. When they are too many, all are forgotten, and made again.
 local classes, class_count = {}, 0
 
 local function new_class(settings, opts, level)
@@ -112,9 +113,11 @@ end
 -- Waiters are woken: there are no steps of a poll.
 local without_use = { step = true, ratio = true, max_step = true }
 
-local function check_seconds(what, value, least, level)
-    if type(value) ~= "number" or value ~= value or value < least then
-        fail(level, "%s must be a number of seconds, %g or more", what, least)
+-- Not a number is neither less nor more than anything.
+local function check_seconds(what, value, range, level)
+    local fits = type(value) == "number" and value >= range.least and value <= range.most
+    if not fits then
+        fail(level, "%s must be %s", what, range.words)
     end
 end
 
@@ -122,10 +125,10 @@ local function translate(opts, defaults, level)
     local terms = {}
     for name, value in pairs(opts) do
         if name == "exptime" then
-            check_seconds('option "exptime"', value, SECONDS_MIN, level + 1)
+            check_seconds('option "exptime"', value, LEASE, level + 1)
             terms.ttl = value
         elseif name == "timeout" then
-            check_seconds('option "timeout"', value, 0, level + 1)
+            check_seconds('option "timeout"', value, WAIT, level + 1)
             terms.wait = value
         elseif name == "ttl" or name == "wait" then
             fail(level, "there is no option %q here; there are exptime and timeout", name)
@@ -167,7 +170,7 @@ end
 -- It often comes from a request, which must not fail for that.
 local function name_of(lock, key)
     local name = lock.prefix .. key
-    local suffix = name:match ":(%l+)$"
+    local suffix = (lock.client.prefix .. name):match ":(%l+)$"
     if #name > NAME_MAX or suffix == "fence" or suffix == "queue" or suffix == "claim" then
         return lock.prefix .. digest(key)
     end
@@ -301,7 +304,7 @@ end
 function methods:expire(time)
     check_self(self, "expire")
     if time ~= nil then
-        check_seconds("what expire() takes", time, SECONDS_MIN, 3)
+        check_seconds("what expire() takes", time, LEASE, 3)
     end
     if not holds(self) then
         return nil, "unlocked"

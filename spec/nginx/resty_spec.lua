@@ -111,14 +111,16 @@ describe("new()", function()
             { [[resty_lock:new("d", { ttl = 1 })]],
                 [[there is no option "ttl" here; there are exptime and timeout]] },
             { [[resty_lock:new("d", { exptime = 0 })]],
-                [[option "exptime" must be a number of seconds, 0.001 or more]] },
+                [[option "exptime" must be a number of seconds from 0.001 to 1e+09]] },
             { [[resty_lock:new("d", { timeout = 0 / 0 })]],
                 [[option "timeout" must be a number of seconds, 0 or more]] },
             { [[resty_lock:new("d", { renew = 1 })]], [[option "renew" must be true or false]] },
             { [[resty_lock:new("d", 5)]], "options must be a table, not number" },
             { [[resty_lock:new "d":lock {}]], "a key must be a string, not table" },
+            { [[resty_lock:new "d":expire(math.huge)]],
+                "what expire() takes must be a number of seconds from 0.001 to 1e+09" },
             { [[resty_lock:new "d":expire "1"]],
-                "what expire() takes must be a number of seconds, 0.001 or more" },
+                "what expire() takes must be a number of seconds from 0.001 to 1e+09" },
             { [[resty_lock.new("d")]],
                 "call it with a colon, on what on() returned: resty_lock:new()" },
             { [[resty_lock:new "d".lock("a")]], "call it with a colon: lock:lock()" },
@@ -128,7 +130,7 @@ describe("new()", function()
             { [[resty.on "ftp://a"]], "node 1: the scheme must be redis, rediss or unix" },
             { [[resty:new("d", { exptime = 1 })]], [[option "nodes" is missing]] },
             { [[resty:new { nodes = { "a" }, exptime = "1" }]],
-                [[option "exptime" must be a number of seconds, 0.001 or more]] },
+                [[option "exptime" must be a number of seconds from 0.001 to 1e+09]] },
             { [[resty:new { nodes = { "a" }, ttl = 1 }]],
                 [[there is no option "ttl" here; there are exptime and timeout]] },
             { [[resty:new "d"]],
@@ -249,13 +251,17 @@ describe("lock()", function()
     end)
 
     it("takes a key that ends like what the library keeps beside a lock", function()
-        assert.same({ "0", "0", "0", "0" }, run [[
-            for _, key in ipairs { "{a}:fence", "{a}:queue", "{a}:claim", "fence" } do
-                local lock = resty_lock:new "my_{locks}"
+        assert.same({ "0", "0", "0", "0", "0" }, run(([[
+            local function try(lock, key)
                 say(lock:lock(key))
                 lock:unlock()
             end
-        ]])
+            for _, key in ipairs { "{a}:fence", "{a}:queue", "{a}:claim", "fence" } do
+                try(resty_lock:new "my_{locks}", key)
+            end
+            local nodes = { "redis://127.0.0.1:%d" }
+            try(require("resty.redlock"):new { nodes = nodes, prefix = "{app}:" }, "fence")
+        ]]):format(nodes[1].port)))
     end)
 
     it("keeps the keys of different dictionaries apart", function()

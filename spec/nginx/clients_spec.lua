@@ -1,5 +1,6 @@
 -- nginx with many clients: several in one worker, one in each of several workers, a new one in each request.
 
+local certificates = require "support.certificates"
 local http = require "support.http"
 local nginx = require "support.nginx"
 local quorum = require "support.quorum"
@@ -61,6 +62,7 @@ end)
 
 teardown(function()
     nginx.stop_all()
+    certificates.remove_all()
     quorum.close_clients()
     servers.stop_all()
 end)
@@ -222,6 +224,58 @@ describe("a client that a request makes", function()
         server:play "collectgarbage() collectgarbage()"
         assert.is_true(comes_back_to(before, server))
         assert.is_truthy(is_gone())
+    end)
+end)
+
+describe("a client", function()
+    it("reaches its node by name, or over a Unix socket", function()
+        for _, url in ipairs { "redis://localhost:" .. nodes[1].port, nodes[1].unix_url } do
+            local request = server:play(([[
+                local own = redlock.new { nodes = { "%s" }, timeout = 10 }
+                local lock = assert(own:acquire("job", { ttl = 60 }))
+                ngx.print(client:info("job")[1].token == lock.token, lock:release())
+                own:close()
+            ]]):format(url))
+            assert.equal("truetrue", request.body)
+        end
+    end)
+
+    it("speaks TLS, beside nginx's own", function()
+        local issued = certificates.new_authority():issue("node", "DNS:localhost,IP:127.0.0.1")
+        local node = servers.start_one { tls = issued }
+        local request = server:play(([[
+            local own = redlock.new("%s", { tls_ca_file = "%s", timeout = 10 })
+            local first = assert(own:acquire("job", { ttl = 60 }))
+            local _, _, code = own:try "job"
+            ngx.print(code, first:extend(90), first:release())
+            own:close()
+        ]]):format(node.url, issued.ca))
+        node:close()
+        assert.equal("lockedtruetrue", request.body)
+    end)
+end)
+
+describe("without a master process", function()
+    it("the client of init_by_lua serves", function()
+        local lone = nginx.start { nodes = nodes:urls(), main = "master_process off;", workers = 0 }
+        local code = [[
+            local lock = assert(client:acquire("job", { wait = 60, ttl = 60 }))
+            ngx.sleep(0.001)
+            ngx.print(lock:held(), lock:release())
+        ]]
+        local requests = {}
+        for index = 1, 20 do
+            requests[index] = lone:begin(code)
+        end
+        http.finish(requests)
+        for _, request in ipairs(requests) do
+            assert.equal("truetrue", request.body)
+        end
+        lone:play [[ kept.lock = assert(client:acquire("job", { ttl = 60, detach = true })) ]]
+        lone:signal "QUIT"
+        assert.is_true(nginx.await_end { lone.master })
+        assert.is_true(nodes:comes_to(0, "job"))
+        assert.is_nil(lone:unprovoked())
     end)
 end)
 

@@ -2,11 +2,14 @@
 
 local http = require "support.http"
 local nginx = require "support.nginx"
+local process = require "support.process"
 local quorum = require "support.quorum"
 local servers = require "servers"
+local waiter = require "support.waiter"
 
 local CROWD = 200 -- requests for one lock
 local REQUESTS, LOCKS_EACH = 250, 4 -- a thousand locks
+local GROWTH = 1024 -- KiB that a worker may need more after ten thousand locks
 
 local nodes, one, single, several, holder
 local values = {} -- of the configuration
@@ -25,6 +28,7 @@ end)
 
 teardown(function()
     nginx.stop_all()
+    process.stop_all()
     quorum.close_clients()
     servers.stop_all()
 end)
@@ -156,6 +160,99 @@ describe("many requests for one lock in one worker", function()
         for _, request in ipairs(left) do
             assert.is_truthy(request.body:find "^%d+ %d+ 1 %d+$", request.body)
         end
+    end)
+end)
+
+describe("waiters of a worker and of another process", function()
+    it("get a fair lock in the order in which they came", function()
+        local FAIR = [[
+            local lock = assert(client:acquire("job", { wait = 60, ttl = 60, fair = true }))
+            note("worker")
+            assert(lock:release())
+        ]]
+        local lock = assert(holder:acquire("job", { ttl = 60 }))
+        single:begin(FAIR)
+        assert.is_true(waiter.stand(1, one, "job"))
+        local other = waiter.start {
+            nodes = one:urls(), name = "job", wait = 60, ttl = 60, fair = true, hold = true,
+        }
+        assert.is_true(waiter.stand(2, one, "job"))
+        local last = single:begin(FAIR)
+        assert.equal("plain", single:get("/plain").body) -- it has come
+        assert(lock:release())
+        assert.is_truthy(other:wait_line("acquired", 20))
+        assert.same({ "worker" }, single:notes())
+        other:tell "go on"
+        last:finish()
+        assert.same({ "worker", "worker" }, single:notes())
+        other:close()
+    end)
+
+    it("wait for ever, if that is asked", function()
+        local lock = assert(holder:acquire("job", { ttl = 60 }))
+        local request = single:begin [[
+            local lock = assert(client:acquire("job", { wait = math.huge, ttl = 60 }))
+            ngx.print(lock:release())
+        ]]
+        assert.is_true(waiter.stand(1, one, "job"))
+        assert(lock:release())
+        assert.equal("true", request:finish().body)
+    end)
+end)
+
+describe("a worker", function()
+    local worker
+
+    -- How many sockets it listens on.
+    local function listeners()
+        local command = ([[
+            for inode in $(readlink /proc/%d/fd/* | sed -n 's/^socket:.\([0-9]*\).$/\1/p'); do
+                awk -v inode="$inode" '$4 == "0A" && $10 == inode' /proc/%d/net/tcp
+            done | wc -l
+        ]]):format(worker, worker)
+        local pipe = assert(io.popen(command, "r"))
+        local count = tonumber(pipe:read("*a"))
+        pipe:close()
+        return count
+    end
+
+    before_each(function()
+        worker = single:workers()[1]
+    end)
+
+    it("has no socket of ours open for others, once it is used", function()
+        local request = single:begin [[
+            local lock = assert(client:acquire("job", { ttl = 60 }))
+            note "ready"
+            await "end"
+            assert(lock:release())
+        ]]
+        assert.is_truthy(single:await_note "ready")
+        assert.equal(1, listeners())
+        single:open_gate "end"
+        request:finish()
+    end)
+
+    it("needs no more memory after ten thousand locks", function()
+        local PAIRS = [[
+            for number = 1, 1000 do
+                local lock = assert(client:acquire("job" .. number, { ttl = 60 }))
+                if number % 2 == 0 then
+                    assert(lock:release())
+                end
+            end
+            ngx.print(collectgarbage() + collectgarbage())
+        ]]
+        local function use(times)
+            for _ = 1, times do
+                assert.equal("0", single:play(PAIRS).body)
+                assert.is_nil(nginx.left_behind(one, 10))
+            end
+            return nginx.memory(worker)
+        end
+        local before = use(3)
+        local grown = use(10) - before
+        assert.is_true(grown < GROWTH, grown .. " KiB more")
     end)
 end)
 

@@ -442,6 +442,32 @@ describe("subrequests", function()
     end)
 end)
 
+describe("the host that is named", function()
+    local OF_NODE = "local named = redlock.new { nodes = { '%s' }, host = '%s', timeout = 10 } "
+
+    local function of_node(host)
+        return OF_NODE:format(nodes[1].url, host)
+    end
+
+    it("is nginx: as by itself", function()
+        local request = server:play(of_node "nginx" .. [[
+            ngx.print(assert(named:acquire "job"):release())
+        ]])
+        assert.equal("true", request.body)
+    end)
+
+    it("is blocking: it needs no phase that can yield", function()
+        server:play {
+            log = of_node "blocking" .. [[
+                local lock = assert(named:acquire("job", { ttl = 60 }))
+                note(lock:held(), lock:extend(90), lock:release())
+                named:close()
+            ]],
+        }
+        assert.equal("true | true | true", server:await_note ".")
+    end)
+end)
+
 describe("HTTP/2", function()
     -- Has curl play it in some streams of one connection.
     local function play_in_streams(count, play)

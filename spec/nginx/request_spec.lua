@@ -340,6 +340,36 @@ describe("a request", function()
         assert.equal("released | true", server:await_note "released")
     end)
 
+    it("holds to its end what a light thread acquired that has ended", function()
+        local request = server:play [[
+            local thread = ngx.thread.spawn(function()
+                kept.lock = assert(client:acquire("job", { ttl = 60 }))
+            end)
+            assert(ngx.thread.wait(thread))
+            ngx.sleep(0.01)
+            collectgarbage()
+            ngx.print(kept.lock:held())
+        ]]
+        assert.equal("true", request.body)
+        assert.is_true(is_free())
+    end)
+
+    it("is what a lock is bound to, not the connection that other requests use after it", function()
+        local previous
+        for number = 1, 20 do
+            local request = server:play(([[
+                local last = kept.lock
+                kept.lock = assert(client:acquire("job", { wait = 60, ttl = 60 }))
+                kept.connection = kept.connection or ngx.var.connection
+                ngx.print(kept.connection == ngx.var.connection, " ", last and last:held())
+            ]]), { keep = true, over = previous })
+            assert.equal(number == 1 and "true nil" or "true false", request.body)
+            previous = request
+        end
+        assert.is_true(is_free())
+        assert.equal("plain", server:get({ path = "/plain", over = previous }).body)
+    end)
+
     it("gives back what a light thread held that was killed", function()
         local request = server:begin [[
             local thread = ngx.thread.spawn(function()

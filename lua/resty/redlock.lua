@@ -255,7 +255,7 @@ function methods:lock(key)
         grant:release()
         return nil, "locked"
     end
-    self.redlock, self.ending = grant, nil
+    self.redlock = grant
     return grant.waited
 end
 

@@ -7,6 +7,7 @@ local nginx = require "support.nginx"
 local process = require "support.process"
 local servers = require "servers"
 local socket = require "socket"
+local wait = require "support.wait"
 
 local PATIENCE = 30 -- seconds
 
@@ -102,7 +103,7 @@ describe("examples/openresty/orders.lua", function()
     it("frees the order at once when the client of a change loses patience", function()
         for _ = 1, 5 do
             local requests = open_many(2, "/orders/7")
-            http.drive(0.02)
+            wait.sleep(0.02)
             requests[1]:abort()
             assert.equal(200, requests[2]:finish().status)
         end

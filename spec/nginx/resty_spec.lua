@@ -170,7 +170,7 @@ describe("lock()", function()
         ]]
         await_waiter "my_locks:a"
         local seen = wait.now()
-        http.drive(0.2)
+        wait.sleep(0.2)
         local waited = wait.now() - seen
         held:release()
         local elapsed = tonumber(request:finish().body)
@@ -265,9 +265,11 @@ describe("lock()", function()
     end)
 
     it("keeps the keys of different dictionaries apart", function()
-        assert.same({ "0", "0", "0", "0" }, run [[
+        assert.same({ "0", "0", "0", "0", "0" }, run [[
             kept.locks = {}
-            local names = { { "a", "b:c" }, { "a:b", "c" }, { "a%3Ab", "c" }, { "b", "b:c" } }
+            local names = {
+                { "a", "b:c" }, { "a:b", "c" }, { "a%3Ab", "c" }, { "a%b", "c" }, { "b", "b:c" },
+            }
             for _, pair in ipairs(names) do
                 local lock = resty_lock:new(pair[1], { timeout = 0 })
                 table.insert(kept.locks, lock)
@@ -425,11 +427,11 @@ describe("a lock that nobody unlocks", function()
 
     it("lives longer than exptime with renew", function()
         local request = begin [[
-            kept.lock = resty_lock:new("my_locks", { exptime = 0.5, renew = true })
+            kept.lock = resty_lock:new("my_locks", { exptime = 1, renew = true })
             assert(kept.lock:lock "a")
         ]]
         local token = quorum.ask(nodes[1], "GET", "my_locks:a")
-        http.drive(0.7)
+        wait.sleep(1.2)
         assert.equal(token, quorum.ask(nodes[1], "GET", "my_locks:a"))
         assert.same({ "1" }, run [[ say(kept.lock:unlock()) ]])
         server:open_gate "go"
@@ -449,6 +451,20 @@ describe("expire()", function()
             ngx.sleep(0.15)
             say(lock:expire(1))
         ]])
+    end)
+
+    it("says unlocked when the lock was lost", function()
+        local request = begin [[
+            kept.lock = resty_lock:new "my_locks"
+            assert(kept.lock:lock "a")
+        ]]
+        quorum.ask(nodes[1], "DEL", "my_locks:a")
+        assert.same({ "nil | unlocked", "nil | unlocked" }, run [[
+            say(kept.lock:expire(60))
+            say(kept.lock:unlock())
+        ]])
+        server:open_gate "go"
+        request:finish()
     end)
 
     it("sets the lease to exptime from now, or to what it is told", function()
@@ -541,13 +557,17 @@ describe("what on() returns", function()
 
     it("gives its own terms to its locks, unless they have others", function()
         local lines = run(ON:format(nodes[1].port) .. [[
-            local short = on(nodes[1], { ttl = 5, wait = 0 })
-            local lock, longer = short:new "my_locks", short:new("my_locks", { exptime = 50 })
-            assert(lock:lock "a" and longer:lock "b")
-            say(lock.redlock:remaining() < 5, longer.redlock:remaining() > 40)
+            local short = on(nodes[1], { ttl = 1, wait = 0, renew = true })
+            local lock = short:new "my_locks"
+            local other = short:new("my_locks", { exptime = 50, renew = false })
+            assert(lock:lock "a" and other:lock "b")
+            say(lock.redlock:remaining() < 1, other.redlock:remaining() > 40)
             say(short:new "my_locks":lock "a")
+            ngx.sleep(1.2)
+            say(lock:unlock())
+            say(other:unlock())
         ]])
-        assert.same({ "true | true", "nil | timeout" }, lines)
+        assert.same({ "true | true", "nil | timeout", "1", "1" }, lines)
     end)
 
     it("puts its prefix before the dictionary's name", function()

@@ -732,6 +732,15 @@ static void time_while_owned(struct rlk_lock *lock, int64_t now_ms)
     }
 }
 
+/* It is the wait that is over, and not the time that nodes have to answer: nobody is to blame for
+ * what has not come yet. */
+static bool is_cut_short(const struct rlk_lock *lock, int64_t now_ms)
+{
+    return lock->state == RLK_ACQUIRING && lock->met_another && now_ms >= lock->wait_until_ms &&
+           now_ms < lock->t0_ms + lock->quorum->timeout_ms &&
+           can_still_have_majority(lock, nodes_that_said(lock, rlk_reason_is_answer));
+}
+
 void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
 {
     rlk_debts_time(&lock->debts, now_ms);
@@ -739,7 +748,9 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
     case RLK_ACQUIRING:
     case RLK_RELEASING:
     case RLK_INSPECTING:
-        if (now_ms >= lock->round_until_ms) {
+        if (is_cut_short(lock, now_ms)) {
+            rlk_lock_cancel(lock, now_ms);
+        } else if (now_ms >= lock->round_until_ms) {
             note_time_out(lock);
             judge(lock, now_ms);
         }

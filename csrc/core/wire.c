@@ -44,12 +44,13 @@ static const char *decimal(char text[NUMBER_SIZE], int64_t number)
 
 bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths)
 {
-    char *bytes = NULL;
-    long long len = redisFormatCommandArgv(&bytes, argc, argv, lengths);
+    sds bytes =
+        NULL; /* several times faster than redisFormatCommandArgv(), which prints by printf */
+    long long len = redisFormatSdsCommandArgv(&bytes, argc, argv, lengths);
     if (len < 0)
         return false;
     bool appended = rlk_buffer_append(out, bytes, (size_t)len);
-    redisFreeCommand(bytes);
+    redisFreeSdsCommand(bytes);
     return appended;
 }
 

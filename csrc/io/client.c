@@ -424,17 +424,16 @@ void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operati
     rlk_operation_drop(operation);
 }
 
-/* The program is told all the same, so that it can clear up what was waiting. */
+/* The program is told all the same, by another tag, so that it can clear up what was waiting. */
 static void end_operation(struct rlk_bond *bond)
 {
     struct rlk_operation *operation = rlk_owner(bond, struct rlk_operation, bond);
     struct rlk_notice *notice = calloc(1, sizeof *notice);
     give_up(bond->context, operation);
-    operation->is_orphan = true;
     if (!notice)
         return;
     bool must_ring;
-    *notice = (struct rlk_notice){.tag = operation->notice.tag, .on_heap = true};
+    *notice = (struct rlk_notice){.tag = operation->notice.tag | RLK_ORPHAN, .on_heap = true};
     rlk_outbox_post(operation->outbox, notice, &must_ring);
     if (must_ring)
         rlk_outbox_ring(operation->outbox);

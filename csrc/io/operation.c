@@ -10,7 +10,7 @@ struct rlk_operation *rlk_operation_new(enum rlk_request_kind kind, struct rlk_k
     struct rlk_operation *operation = malloc(sizeof *operation + tallies + key.len);
     if (!operation)
         return NULL;
-    memset(operation, 0, sizeof *operation);
+    memset(operation, 0, offsetof(struct rlk_operation, lock));
     char *bytes = (char *)&operation->tallies[nodes];
     memcpy(bytes, key.bytes, key.len);
     operation->key = (struct rlk_key){bytes, key.len};

@@ -15,11 +15,15 @@
 #include "io/outbox.h"
 #include "io/scope.h"
 
+/* In the tag of a notice: what the operation was bound to has ended. */
+#define RLK_ORPHAN (UINT64_C(1) << 52)
+
 struct rlk_operation {
     atomic_int references;
 
     /* set by the program before it submits */
     enum rlk_request_kind kind;
+    struct rlk_key key;
     struct rlk_terms terms;      /* acquire */
     int64_t ttl_ms;              /* extend */
     struct rlk_holding *holding; /* extend, release: whose, retained. Acquire: the grant */
@@ -33,19 +37,16 @@ struct rlk_operation {
     /* the program's thread's alone */
     struct rlk_link client_link; /* its client's operations */
     struct rlk_bond bond;
-    bool detaches;  /* its grant is not bound to what it is bound to itself */
-    bool is_orphan; /* what it was bound to has ended */
+    bool detaches; /* its grant is not bound to what it is bound to itself */
 
     struct rlk_link submitted, given_up; /* the engine's lists; under its mutex */
 
     /* the engine's thread's alone */
     struct rlk_link running, moved; /* its lists */
     struct rlk_in_line in_line;
-    bool
-        is_decided; /* its machine has nothing left but releases that are owed, and queues to leave */
+    bool is_decided; /* its machine has only releases that are owed left, and queues to leave */
     int64_t linger_until_ms;
-    struct rlk_lock lock;
-    struct rlk_key key;
+    struct rlk_lock lock;       /* initialised by it */
     struct rlk_tally tallies[]; /* one per node; the key's bytes follow */
 };
 

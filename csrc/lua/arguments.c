@@ -53,19 +53,17 @@ static bool is_ttl(int64_t ttl_ms)
     return ttl_ms >= 1 && ttl_ms <= TTL_MAX_MS;
 }
 
-struct rlk_terms rlk_check_terms(lua_State *L, int index)
+struct rlk_terms rlk_check_terms(lua_State *L, int first)
 {
-    luaL_checktype(L, index, LUA_TTABLE);
-    lua_pushvalue(L, index);
     struct rlk_terms terms = {
-        .ttl_ms = rlk_milliseconds_field(L, "ttl"),
-        .wait_ms = rlk_milliseconds_field(L, "wait"),
-        .max_hold_ms = rlk_milliseconds_field(L, "max_hold"),
-        .renew = rlk_boolean_field(L, "renew"),
-        .fair = rlk_boolean_field(L, "fair"),
+        .ttl_ms = rlk_milliseconds(luaL_checknumber(L, first)),
+        .wait_ms = rlk_milliseconds(luaL_checknumber(L, first + 1)),
+        .max_hold_ms = rlk_milliseconds(luaL_checknumber(L, first + 2)),
+        .renew = lua_toboolean(L, first + 3),
+        .fair = lua_toboolean(L, first + 4),
     };
-    lua_pop(L, 1);
-    luaL_argcheck(L, is_ttl(terms.ttl_ms) && terms.wait_ms >= 0, index, "terms out of range");
+    luaL_argcheck(L, is_ttl(terms.ttl_ms), first, "ttl out of range");
+    luaL_argcheck(L, terms.wait_ms >= 0, first + 1, "wait out of range");
     int64_t lease_s = terms.ttl_ms / 1000;
     terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
     return terms;

@@ -250,7 +250,7 @@ int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outc
         lua_pushstring(L, outcome_code(client, outcome));
     if (done)
         return 1;
-    rlk_push_votes(L, client, tallies);
+    rlk_push_votes(L, client, rlk_client_is_closed(client) ? NULL : tallies);
     return 2;
 }
 

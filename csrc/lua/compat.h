@@ -27,6 +27,9 @@
 #define rlk_rawlen(L, index) lua_rawlen(L, index)
 #endif
 
+/* LuaJIT's type of cdata; nothing has it elsewhere. */
+#define RLK_TCDATA 10
+
 /* A whole number: an integer where Lua has them, else a float, exact below 2^53. */
 #if LUA_VERSION_NUM >= 503
 #define rlk_pushwhole(L, number) lua_pushinteger(L, (lua_Integer)(number))

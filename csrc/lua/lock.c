@@ -15,16 +15,16 @@ struct rlk_lua_lock *rlk_check_lock(lua_State *L, int index)
     return lock;
 }
 
-/* core.lock(client, prefix, name, terms, companion) -> lock. The companion, a table, lives as
- * long as the lock. */
+/* core.lock(client, prefix, name, companion, terms...) -> lock. The companion, a table, lives as long
+ * as the lock. */
 static int new_lock(lua_State *L)
 {
     size_t prefix_len, name_len;
     struct rlk_shared_client *shared = rlk_check_client(L, 1);
     const char *prefix = luaL_checklstring(L, 2, &prefix_len);
     const char *name = luaL_checklstring(L, 3, &name_len);
-    struct rlk_terms terms = rlk_check_terms(L, 4);
-    luaL_checktype(L, 5, LUA_TTABLE);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    struct rlk_terms terms = rlk_check_terms(L, 5);
     size_t len = prefix_len + name_len;
     luaL_argcheck(L, len >= 1 && len <= RLK_KEY_MAX, 3, "key out of range");
     struct rlk_lua_lock *lock = rlk_newuserdata(L, sizeof *lock + len);
@@ -35,7 +35,7 @@ static int new_lock(lua_State *L)
     rlk_share_client(shared);
     luaL_getmetatable(L, LOCK_TYPE);
     lua_setmetatable(L, -2);
-    lua_pushvalue(L, 5);
+    lua_pushvalue(L, 4);
     rlk_setcompanion(L, -2);
     return 1;
 }
@@ -60,12 +60,30 @@ static int push_result(lua_State *L, const struct rlk_lua_lock *lock, enum rlk_o
     return rlk_push_result(L, client, outcome, rlk_client_tallies(client));
 }
 
-/* core.acquire(lock[, terms]) -> true | code, votes. A lock that is still held must be released
- * first. */
+const char *rlk_busy(const struct rlk_lua_lock *lock)
+{
+    if (lock->holding && rlk_holding_remaining_us(lock->holding) > 0)
+        return "held";
+    if (lock->operation && rlk_is_linked(&lock->operation->client_link))
+        return "being acquired";
+    return NULL;
+}
+
+int rlk_push_busy(lua_State *L, const char *what)
+{
+    lua_pushliteral(L, "busy");
+    lua_pushstring(L, what);
+    return 2;
+}
+
+/* core.acquire(lock[, terms...]) -> true | code, votes | "busy", why: "held" or "being acquired" */
 static int acquire(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     struct rlk_terms terms = lua_isnoneornil(L, 2) ? lock->terms : rlk_check_terms(L, 2);
+    const char *busy = rlk_busy(lock);
+    if (busy)
+        return rlk_push_busy(L, busy);
     rlk_set_holding(lock, NULL);
     enum rlk_outcome outcome =
         rlk_client_acquire(lock->shared->client, lock->key, &terms, &lock->holding);
@@ -87,7 +105,7 @@ static int extend(lua_State *L)
 static int release(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
-    enum rlk_outcome outcome = RLK_RELEASED;
+    enum rlk_outcome outcome = lock->holding ? RLK_RELEASED : RLK_LOST;
     if (lock->holding && !rlk_holding_is_let_go(lock->holding))
         outcome = rlk_client_release(lock->shared->client, lock->holding);
     return push_result(L, lock, outcome);
@@ -97,7 +115,7 @@ static int release(lua_State *L)
 static int let_go(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
-    enum rlk_outcome outcome = RLK_RELEASED;
+    enum rlk_outcome outcome = lock->holding ? RLK_RELEASED : RLK_LOST;
     if (lock->holding && !rlk_holding_is_let_go(lock->holding))
         outcome = rlk_client_let_go(lock->shared->client, lock->holding);
     return push_result(L, lock, outcome);
@@ -116,19 +134,6 @@ static int held(lua_State *L)
 {
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     lua_pushboolean(L, lock->holding && rlk_holding_remaining_us(lock->holding) > 0);
-    return 1;
-}
-
-/* core.busy(lock) -> "held" or "being acquired", if no acquire may begin; else nil */
-static int busy(lua_State *L)
-{
-    const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
-    if (lock->holding && rlk_holding_remaining_us(lock->holding) > 0)
-        lua_pushliteral(L, "held");
-    else if (lock->operation && rlk_is_linked(&lock->operation->client_link))
-        lua_pushliteral(L, "being acquired");
-    else
-        lua_pushnil(L);
     return 1;
 }
 
@@ -196,17 +201,11 @@ static int collect_lock(lua_State *L)
 /* ---- module ---- */
 
 static const luaL_Reg functions[] = {
-    {"lock", new_lock},
-    {"companion", get_companion},
-    {"acquire", acquire},
-    {"extend", extend},
-    {"release", release},
-    {"let_go", let_go},
-    {"remaining", remaining},
-    {"held", held},
-    {"busy", busy},
-    {"status", status},
-    {NULL, NULL},
+    {"lock", new_lock},       {"companion", get_companion},
+    {"acquire", acquire},     {"extend", extend},
+    {"release", release},     {"let_go", let_go},
+    {"remaining", remaining}, {"held", held},
+    {"status", status},       {NULL, NULL},
 };
 
 /* Leaves core.lock_methods and core.lock_metatable for lua/redlock/lock.lua to fill. */

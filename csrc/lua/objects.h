@@ -39,6 +39,10 @@ int64_t rlk_grace_ms(const struct rlk_client *client);
 /* What it held before is forgotten. */
 void rlk_set_holding(struct rlk_lua_lock *lock, struct rlk_holding *holding);
 
+/* Why no acquire may begin: "held", "being acquired"; or NULL. */
+const char *rlk_busy(const struct rlk_lua_lock *lock);
+int rlk_push_busy(lua_State *L, const char *what);
+
 /* For each node, what it said: { node, vote, answered, text = error or token, fence,
  * ttl = seconds (huge: for ever), waiters }; none without tallies. */
 void rlk_push_votes(lua_State *L, const struct rlk_client *client, const struct rlk_tally *tallies);

@@ -63,18 +63,65 @@ static int outbox_fd(lua_State *L)
     return 1;
 }
 
-/* core.take(outbox, list) -> how many tags were put into the list. To be called until it is none. */
+/* core.take(outbox, list) -> how many tags were put into the list, and whether there may be more. A
+ * negative one is of an operation whose request has ended. */
 static int take(lua_State *L)
 {
     uint64_t tags[TAKEN_MAX];
     size_t count = rlk_outbox_take(check_outbox(L, 1), tags, TAKEN_MAX);
     luaL_checktype(L, 2, LUA_TTABLE);
     for (size_t i = 0; i < count; i++) {
-        rlk_pushwhole(L, tags[i]);
+        int64_t tag = (int64_t)(tags[i] & ~RLK_ORPHAN);
+        rlk_pushwhole(L, tags[i] & RLK_ORPHAN ? -tag : tag);
         lua_rawseti(L, 2, (int)i + 1);
     }
     rlk_pushwhole(L, count);
-    return 1;
+    lua_pushboolean(L, count == TAKEN_MAX);
+    return 2;
+}
+
+/* ---- scopes ---- */
+
+/* nginx' ngx_http_cleanup_t, and the function that adds one to a request. */
+struct cleanup {
+    void (*handler)(void *data);
+    void *data;
+    struct cleanup *next;
+};
+
+typedef struct cleanup *add_cleanup(void *request, size_t size);
+
+static add_cleanup *add_cleanup_to;
+
+/* core.bind_requests(address of ngx_http_cleanup_add): from now on what is acquired for a request is
+ * bound to it. */
+static int bind_requests(lua_State *L)
+{
+    add_cleanup_to = (add_cleanup *)(uintptr_t)luaL_checknumber(L, 1);
+    return 0;
+}
+
+/* A pointer as LuaJIT has it: light userdata, or cdata of a pointer type. NULL for anything else. */
+static void *check_request(lua_State *L, int index)
+{
+    if (lua_type(L, index) == RLK_TCDATA)
+        return *(void *const *)lua_topointer(L, index);
+    return lua_touserdata(L, index);
+}
+
+/* That ends with the request; NULL if there is no request, or no memory. */
+static struct rlk_scope *scope_of(void *request)
+{
+    if (!request || !add_cleanup_to)
+        return NULL;
+    struct rlk_scope *scope = rlk_scope_find((uintptr_t)request);
+    if (scope)
+        return scope;
+    struct cleanup *cleanup = add_cleanup_to(request, 0);
+    scope = cleanup ? rlk_scope_begin((uintptr_t)request) : NULL;
+    if (scope)
+        *cleanup = (struct cleanup){rlk_scope_end, scope, cleanup->next};
+    return scope;
 }
 
 /* ---- operations ---- */
@@ -133,20 +180,24 @@ static void forget_operation(struct rlk_lua_lock *lock)
     lock->operation = NULL;
 }
 
-/* core.submit_acquire(handle, outbox, tag, lock[, terms[, scope[, whether the grant is not bound to
- * it]]]) -> true | code, votes */
+/* core.submit_acquire(handle, outbox, tag, lock, request or nil, whether the grant is not bound to it
+ * [, terms...]) -> as core.acquire, but only begun */
 static int submit_acquire(lua_State *L)
 {
     struct submission submission = check_submission(L);
     struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
     struct rlk_client *client = lock->shared->client;
-    struct rlk_terms terms = lua_isnoneornil(L, 5) ? lock->terms : rlk_check_terms(L, 5);
-    struct rlk_scope *scope = lua_touserdata(L, 6);
+    struct rlk_scope *scope = scope_of(check_request(L, 5));
+    bool detaches = lua_toboolean(L, 6);
+    struct rlk_terms terms = lua_isnoneornil(L, 7) ? lock->terms : rlk_check_terms(L, 7);
+    const char *busy = rlk_busy(lock);
+    if (busy)
+        return rlk_push_busy(L, busy);
     rlk_set_holding(lock, NULL);
     struct rlk_operation *operation =
         rlk_client_submit_acquire(client, lock->key, &terms, submission.outbox, submission.tag);
     if (operation && scope)
-        rlk_client_bind(client, operation, scope, lua_toboolean(L, 7));
+        rlk_client_bind(client, operation, scope, detaches);
     forget_operation(lock);
     lock->operation = operation;
     if (operation)
@@ -179,11 +230,11 @@ static int submit_release(lua_State *L)
 {
     struct submission submission = check_submission(L);
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
-    if (!lock->holding || rlk_holding_is_let_go(lock->holding)) {
+    if (lock->holding && rlk_holding_is_let_go(lock->holding)) {
         lua_pushliteral(L, "released");
         return 1;
     }
-    if (lock->holding->generation != rlk_fork_generation())
+    if (!lock->holding || lock->holding->generation != rlk_fork_generation())
         return rlk_push_result(L, lock->shared->client, RLK_LOST, NULL);
     struct rlk_operation *operation = rlk_client_submit_release(lock->shared->client, lock->holding,
                                                                 submission.outbox, submission.tag);
@@ -241,14 +292,6 @@ static int abandon(lua_State *L)
     return 0;
 }
 
-/* core.is_orphan(handle): the scope of its operation has ended. */
-static int is_orphan(lua_State *L)
-{
-    const struct handle *handle = check_handle(L, 1);
-    lua_pushboolean(L, handle->operation && handle->operation->is_orphan);
-    return 1;
-}
-
 /* core.begin_close(client, outbox, tag) -> whether the tag will be posted, when core.close() has not
  * to wait any more */
 static int begin_close(lua_State *L)
@@ -268,38 +311,6 @@ static int watch(lua_State *L)
     uint64_t tag = (uint64_t)luaL_checknumber(L, 3);
     lua_pushboolean(L, lock->holding &&
                            rlk_client_watch(lock->shared->client, lock->holding, outbox, tag));
-    return 1;
-}
-
-/* ---- scopes ---- */
-
-/* core.scope(key) -> scope, whether it is new: then its owner has to end it */
-static int find_scope(lua_State *L)
-{
-    uintptr_t key = (uintptr_t)luaL_checknumber(L, 1);
-    struct rlk_scope *scope = rlk_scope_find(key);
-    bool is_new = !scope;
-    if (is_new)
-        scope = rlk_scope_begin(key);
-    if (!scope)
-        return luaL_error(L, "not enough memory");
-    lua_pushlightuserdata(L, scope);
-    lua_pushboolean(L, is_new);
-    return 2;
-}
-
-/* core.end_scope(scope) */
-static int end_scope(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
-    rlk_scope_end(lua_touserdata(L, 1));
-    return 0;
-}
-
-/* core.scope_handler() -> the address of a C function that ends the scope it is given */
-static int scope_handler(lua_State *L)
-{
-    lua_pushnumber(L, (double)(uintptr_t)rlk_scope_end);
     return 1;
 }
 
@@ -364,12 +375,9 @@ static const luaL_Reg functions[] = {
     {"submit_inspect", submit_inspect},
     {"conclude", conclude},
     {"abandon", abandon},
-    {"is_orphan", is_orphan},
     {"begin_close", begin_close},
     {"watch", watch},
-    {"scope", find_scope},
-    {"end_scope", end_scope},
-    {"scope_handler", scope_handler},
+    {"bind_requests", bind_requests},
     {"doorbell", new_doorbell},
     {"answer", answer},
     {"silence", silence},

@@ -41,7 +41,9 @@ local function new_lock(self, name, opts, level)
         local terms = options.terms(opts, companion.terms, level + 1)
         companion = { client = self.handle, terms = terms, host = companion.host }
     end
-    return core.lock(self.handle, self.prefix, name, companion.terms, companion)
+    local terms = companion.terms
+    return core.lock(self.handle, self.prefix, name, companion,
+        terms.ttl, terms.wait, terms.max_hold, terms.renew, terms.fair)
 end
 
 --- Makes a lock object that is acquired later, and again.
@@ -77,7 +79,22 @@ function Client:try(name, opts)
     return lock:acquire { wait = 0 }
 end
 
-local function conclude(lock, ok, ...)
+-- A coroutine that is closed while the body waits lets the lock go (Lua 5.4).
+local Guard = {}
+
+function Guard:__close()
+    if self.lock then
+        core.let_go(self.lock)
+    end
+end
+
+local function once(_, last)
+    return not last or nil
+end
+
+local function conclude(guard, ok, ...)
+    local lock = guard.lock
+    guard.lock = nil
     local released, message, code = lock:release()
     if not ok then
         error((...), 0)
@@ -107,7 +124,10 @@ function Client:with(name, opts, body)
     if not lock then
         return nil, message, code, votes
     end
-    return conclude(lock, pcall(body, lock))
+    local guard = setmetatable({ lock = lock }, Guard)
+    for _ in once, nil, nil, guard do -- the last value is closed however the loop is left
+        return conclude(guard, pcall(body, lock))
+    end
 end
 
 local function describe(vote)

@@ -1,6 +1,6 @@
 --- Chooses how a call waits: by blocking the thread, or by yielding to an event loop.
 --
--- A host has `acquire(lock, terms, detach)`, `extend(lock, ttl)`, `release(lock)`,
+-- A host has `acquire(lock, detach[, terms...])`, `extend(lock, ttl)`, `release(lock)`,
 -- `inspect(client, key)`, which return true or a code, then votes, then what happened if no node
 -- decided it; `close(client)`; and, in event loops, `watch(lock, fn)`.
 -- @module redlock.host
@@ -9,6 +9,11 @@
 local host = {}
 
 local loaded = package.loaded
+
+-- Not everywhere in a coroutine: string.gsub's callback, for one, cannot. Lua 5.1 and 5.2 cannot tell.
+local can_yield = coroutine.isyieldable or function()
+    return true
+end
 
 -- Of each host: whether this is a place where it can wait. nginx decides that by itself, by phase.
 local here = {}
@@ -19,12 +24,12 @@ function here.nginx()
 end
 
 function here.cqueues()
-    return loaded.cqueues ~= nil and loaded.cqueues.running() ~= nil
+    return loaded.cqueues ~= nil and loaded.cqueues.running() ~= nil and can_yield()
 end
 
 function here.luv()
     local thread, is_main = coroutine.running()
-    return loaded.luv ~= nil and thread ~= nil and not is_main
+    return loaded.luv ~= nil and thread ~= nil and not is_main and can_yield()
 end
 
 function here.blocking()
@@ -32,6 +37,7 @@ function here.blocking()
 end
 
 local is_nginx = here.nginx()
+local nginx -- the host
 
 --- The host for a call.
 -- @tparam ?string name the one that the client was told to use; nil: whichever is here
@@ -39,8 +45,8 @@ local is_nginx = here.nginx()
 -- @treturn[2] nil
 -- @treturn[2] string why that one is not to be had
 function host.choose(name)
-    if is_nginx and not name then
-        return require "redlock.host.nginx"
+    if nginx and not name then
+        return nginx
     end
     name = name or here.cqueues() and "cqueues" or here.luv() and "luv" or "blocking"
     if here[name]() then
@@ -62,7 +68,7 @@ end
 
 -- In the master process, before it forks the workers.
 if is_nginx then
-    require "redlock.host.nginx"
+    nginx = require "redlock.host.nginx"
 end
 
 return host

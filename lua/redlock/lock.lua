@@ -30,7 +30,10 @@ local function choose_host(companion)
 end
 
 local function fail(lock, terms, code, votes, cause)
-    if code == "lost" then
+    if code == "busy" then
+        local name = failure.quote(lock.name)
+        return nil, ("locked: %s is %s by this very object"):format(name, votes), "locked", {}
+    elseif code == "lost" then
         return nil, failure.lost(lock.name, core.status(lock)), code
     end
     return nil, failure.message(code, lock.name, votes, terms, cause), code, votes
@@ -47,13 +50,14 @@ function Lock:acquire(opts)
     check_self(self, "acquire")
     local companion = core.companion(self)
     local terms = options.terms(opts, companion.terms, 3)
-    local busy = core.busy(self)
-    if busy then
-        local name = failure.quote(self.name)
-        return nil, ("locked: %s is %s by this very object"):format(name, busy), "locked", {}
-    end
     local host = choose_host(companion)
-    local result, votes, cause = host.acquire(self, opts and terms, terms.detach)
+    local result, votes, cause
+    if opts then
+        result, votes, cause = host.acquire(self, terms.detach, terms.ttl, terms.wait,
+            terms.max_hold, terms.renew, terms.fair)
+    else
+        result, votes, cause = host.acquire(self, terms.detach)
+    end
     if result == true then
         return self
     end
@@ -103,9 +107,6 @@ function Lock:release()
     check_self(self, "release")
     local companion = core.companion(self)
     local host = choose_host(companion)
-    if core.status(self) == "never held" then
-        return fail(self, nil, "lost")
-    end
     local result, votes, cause = host.release(self)
     if result == true then
         return true
@@ -137,8 +138,11 @@ function metatable.__tostring(lock)
     return ("redlock.Lock %s (%s)"):format(failure.quote(lock.name), words)
 end
 
+-- A coroutine that was closed from outside cannot wait here.
 function metatable.__close(lock)
-    choose_host(core.companion(lock)).release(lock)
+    local host = coroutine.isyieldable() and hosts.choose(core.companion(lock).host)
+    local release = host and host.release or core.let_go
+    release(lock)
 end
 
 metatable.__metatable = "redlock.Lock"

@@ -208,7 +208,25 @@ function options.terms(given, defaults, level)
         fail(level, "options must be a table, not %s", type(given))
     end
     check(given, term_rules, nil, level)
-    return merge(given, defaults, term_rules)
+    local renew, fair, detach = given.renew, given.fair, given.detach
+    if renew == nil then
+        renew = defaults.renew
+    end
+    if fair == nil then
+        fair = defaults.fair
+    end
+    if detach == nil then
+        detach = defaults.detach
+    end
+    -- What merge() would do, for a call that is made for every lock.
+    return {
+        ttl = given.ttl or defaults.ttl,
+        wait = given.wait or defaults.wait,
+        max_hold = given.max_hold or defaults.max_hold,
+        renew = renew,
+        fair = fair,
+        detach = detach,
+    }
 end
 
 --- Checks a lease in seconds.

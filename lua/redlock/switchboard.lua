@@ -81,7 +81,7 @@ end
 
 --- Nobody waits for the slot any more.
 function Switchboard:abandon(slot)
-    if self.slots[slot.tag] ~= slot then
+    if not slot or self.slots[slot.tag] ~= slot then
         return
     end
     if not slot.done then
@@ -115,8 +115,8 @@ end
 function Switchboard:calls()
     local calls = {}
 
-    function calls.acquire(lock, terms)
-        return self:run(core.submit_acquire, lock, lock, terms)
+    function calls.acquire(lock, detach, ...)
+        return self:run(core.submit_acquire, lock, lock, nil, detach, ...)
     end
 
     function calls.extend(lock, ttl)
@@ -176,8 +176,8 @@ end
 -- What was bound to a request that has ended is only cleared up.
 local function settle(self, tag)
     local slot, watch = self.slots[tag], self.watches[tag]
-    if slot and core.is_orphan(slot.handle) then
-        self:abandon(slot)
+    if tag < 0 then
+        self:abandon(self.slots[-tag])
     elseif slot then
         slot.done = true
         self.pending = self.pending - 1
@@ -196,11 +196,11 @@ end
 function Switchboard:take()
     local tags = {}
     repeat
-        local count = core.take(self.outbox, tags)
+        local count, more = core.take(self.outbox, tags)
         for index = 1, count do
             settle(self, tags[index])
         end
-    until count == 0
+    until not more
 end
 
 return Switchboard

@@ -790,6 +790,18 @@ describe("who stands by", function()
             assert.equal(d.now + 100, second.lock:next_time())
             d.now = d.now + 100
             second:put "time"
+            assert.equal("timeout", second.lock.outcome)
+        end)
+
+        it("blames nodes that had their time to answer", function()
+            local d = driver.new { timeout_ms = 400 }
+            local second = behind(d, { wait_ms = 1000 })
+            d.now = d.now + 500
+            second:put("take_turn", false)
+            d.now = d.now + 400
+            second:put "time"
+            d.now = d.now + 100
+            second:put "time"
             assert.equal("unavailable", second.lock.outcome)
         end)
 

@@ -5,7 +5,9 @@
 local core = require "redlock.core"
 
 return {
-    acquire = core.acquire,
+    acquire = function(lock, _, ...)
+        return core.acquire(lock, ...)
+    end,
     extend = core.extend,
     release = core.release,
     inspect = core.inspect,

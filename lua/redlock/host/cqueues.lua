@@ -15,22 +15,28 @@ local pumps = setmetatable({}, { __mode = "k" }) -- by controller
 
 -- ---- the pump ----
 
+local function is_needed(pump)
+    return pump.needed > 0 and pump.outbox == board:get_outbox() -- which is another after a fork
+end
+
 local function run_pump(controller, pump)
-    local outbox = { pollfd = core.outbox_fd(board:get_outbox()), events = "r" }
-    while pump.needed > 0 do
+    local readable = { pollfd = core.outbox_fd(pump.outbox), events = "r" }
+    while is_needed(pump) do
         board:take()
-        if pump.needed > 0 then
-            cqueues.poll(outbox, pump.idle)
+        if is_needed(pump) then
+            cqueues.poll(readable, pump.idle)
         end
     end
-    pumps[controller] = nil
+    if pumps[controller] == pump then
+        pumps[controller] = nil
+    end
 end
 
 -- A controller's loop ends when nothing is left to run, so its pump ends with the last who waits.
 local function need_pump(controller)
     local pump = pumps[controller]
-    if not pump then
-        pump = { needed = 0, idle = condition.new() }
+    if not pump or not is_needed(pump) then
+        pump = { needed = 0, idle = condition.new(), outbox = board:get_outbox() }
         pumps[controller] = pump
         controller:wrap(run_pump, controller, pump)
     end

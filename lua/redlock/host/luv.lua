@@ -16,7 +16,7 @@ local failures = {}
 -- ---- the poll handle ----
 
 local function rest()
-    if board.pending == 0 and poll then
+    if board.pending == 0 and poll and not poll:is_closing() then
         poll:stop()
     end
 end
@@ -34,7 +34,7 @@ end
 
 local function need_poll()
     local outbox = board:get_outbox()
-    if polled ~= outbox then
+    if polled ~= outbox or poll:is_closing() then
         poll, polled = assert(uv.new_poll(core.outbox_fd(outbox))), outbox
     end
     poll:start("r", on_readable)

@@ -40,56 +40,32 @@ local yieldable = {
 local board
 local bell -- nil, or { up = whether it rings, due = when it has to stand }
 local pause = FIRST_PAUSE
+local has_run_timers = false
 local looking_until = 0 -- somebody looks for all, and has said so until then
 
 -- ---- what is bound to a request ----
 
-local find_request, bind
+local find_request
 
-local function prepare_binding()
-    local base = require "resty.core.base"
+local function bind_requests()
     local ffi = require "ffi"
     ffi.cdef [[
-        typedef struct redlock_cleanup {
-            void (*handler)(void *data);
-            void *data;
-            struct redlock_cleanup *next;
-        } redlock_cleanup;
-        redlock_cleanup *redlock_cleanup_add(void *request, size_t size)
-            __asm__("ngx_http_cleanup_add");
+        void *redlock_add_cleanup(void *request, size_t size) __asm__("ngx_http_cleanup_add");
     ]]
-    local add = ffi.C.redlock_cleanup_add
-    local handler = ffi.cast("void (*)(void *)", core.scope_handler())
-    find_request = base.get_request
-    bind = function(request)
-        local scope, is_new = core.scope(tonumber(ffi.cast("uintptr_t", request)))
-        if is_new then
-            local cleanup = add(request, 0)
-            if cleanup == nil then
-                core.end_scope(scope)
-                return nil
-            end
-            cleanup.handler = handler
-            cleanup.data = ffi.cast("void *", scope)
-        end
-        return scope
-    end
+    core.bind_requests(tonumber(ffi.cast("uintptr_t", ffi.C.redlock_add_cleanup)))
+    find_request = require("resty.core.base").get_request
 end
 
--- Without what it takes (another subsystem than http, a stripped nginx) locks end by their leases,
--- and as garbage.
-if ngx.config.subsystem ~= "http" or not pcall(prepare_binding) then
+-- Without what it takes (in another subsystem than http, in a stripped nginx) locks end by their
+-- leases, and as garbage.
+if ngx.config.subsystem ~= "http" or not pcall(bind_requests) then
     find_request = function() end
-end
-
-local function scope_of_request()
-    local request = find_request()
-    return request and bind(request) or nil
 end
 
 -- ---- the bell ----
 
 local function wake(slot)
+    slot.posts = slot.posts + 1
     slot.semaphore:post(1)
 end
 
@@ -157,6 +133,7 @@ end
 
 local function run_bell(premature, this)
     local ok, err = true, nil
+    has_run_timers = true
     if not premature then
         ok, err = pcall(listen, this)
     end
@@ -167,6 +144,11 @@ local function run_bell(premature, this)
     end
 end
 
+-- A worker that exits still runs timers, but is alarmed at its end if that was its first.
+local function may_run_timers()
+    return has_run_timers or not ngx.worker.exiting()
+end
+
 -- A timer that was accepted may still not be run, if too many others are. Each leaves a line in the
 -- error log then, so it is tried ever less often.
 local function need_bell()
@@ -175,7 +157,7 @@ local function need_bell()
     end
     bell = { up = false, due = core.clock() + pause }
     pause = math.min(2 * pause, LAST_PAUSE)
-    if not ngx.timer.at(0, run_bell, bell) then
+    if not may_run_timers() or not ngx.timer.at(0, run_bell, bell) then
         bell = nil
     end
 end
@@ -192,22 +174,29 @@ local function look_for_all(slot)
     wake_all() -- somebody else looks from here on
 end
 
+local function sleep(slot, seconds)
+    if slot.semaphore:wait(seconds) then
+        slot.posts = slot.posts - 1
+    end
+end
+
 local function wait(slot)
     slot.waits = true
     while not slot.done do
         need_bell()
         if bell and bell.up then
-            slot.semaphore:wait(LONG)
+            sleep(slot, LONG)
         elseif core.clock() > looking_until then
             look_for_all(slot)
         else
-            slot.semaphore:wait(STALE)
+            sleep(slot, STALE)
         end
     end
     slot.waits = false
-    -- Whoever was woken for nothing has a post left over.
-    while slot.semaphore:count() > 0 and slot.semaphore:wait(0) do
+    for _ = 1, slot.posts do -- those that it was not woken by
+        slot.semaphore:wait(0)
     end
+    slot.posts = 0
     return true
 end
 
@@ -217,13 +206,14 @@ end
 
 -- Beside the bell's light thread; or if a request's looks for all, not as that request's.
 local function start(body, ...)
-    if (bell and bell.takes) or not ngx.timer.at(0, run_later, body, ...) then
+    local by_timer = may_run_timers() and not (bell and bell.takes)
+    if not by_timer or not ngx.timer.at(0, run_later, body, ...) then
         ngx.thread.spawn(body, ...)
     end
 end
 
 local function make_slot(slot)
-    slot.semaphore = new_semaphore(0)
+    slot.semaphore, slot.posts = new_semaphore(0), 0
 end
 
 board = Switchboard.new { make_slot = make_slot, wait = wait, wake = wake, start = start }
@@ -242,11 +232,11 @@ local function refuse(what)
     return "unavailable", {}, ("%s cannot wait in the %s phase of nginx"):format(what, phase)
 end
 
-function nginx.acquire(lock, terms, detach)
+function nginx.acquire(lock, detach, ...)
     if not can_wait() then
         return refuse "acquire"
     end
-    return board:run(core.submit_acquire, lock, lock, terms, scope_of_request(), detach)
+    return board:run(core.submit_acquire, lock, lock, find_request(), detach, ...)
 end
 
 function nginx.extend(lock, ttl)

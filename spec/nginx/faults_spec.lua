@@ -349,3 +349,53 @@ describe("nginx that is told to", function()
         end)
     end
 end)
+
+describe("a worker that is short of connections", function()
+    local FEW = 64
+    local short
+
+    -- Takes all connections that there are, lets go of some, and uses locks for a while.
+    local CODE = [[
+        local taken = {}
+        repeat
+            local socket = ngx.socket.tcp()
+            taken[#taken + 1] = socket:connect("127.0.0.1", %d) and socket or nil
+        until taken[#taken] ~= socket
+        for _ = 1, %d do
+            table.remove(taken):close()
+        end
+        local function use()
+            for _ = 1, 30 do
+                local lock = assert(client:acquire("job", { wait = 10, ttl = 60 }))
+                ngx.sleep(0.01)
+                assert(lock:extend(90))
+                assert(lock:release())
+            end
+        end
+        local ok, message = pcall(use)
+        for _, socket in ipairs(taken) do
+            socket:close()
+        end
+        ngx.print(#taken > 20, " ", ok, " ", message)
+    ]]
+
+    setup(function()
+        short = start { connections = FEW }
+    end)
+
+    after_each(function()
+        assert.is_nil(short:settle(nodes))
+    end)
+
+    for free = 0, 4 do
+        it("and has " .. free .. " left serves locks, and complains little", function()
+            short:provoke "connections are not enough"
+            short:tolerate "could not create fake connection"
+            local request = short:play(CODE:format(nodes[1].port, free))
+            assert.equal("true true nil", request.body)
+            local count = short:count_logged "connections are not enough"
+            assert.is_true(count < 20, count)
+            short:reload() -- the next is to be a worker that never used a lock
+        end)
+    end
+end)

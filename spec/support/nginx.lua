@@ -81,7 +81,7 @@ lock_file {dir}/nginx.lock;
 error_log {dir}/error.log {level};
 {main}
 events {
-    worker_connections 2048;
+    worker_connections {connections};
 }
 http {
     access_log off;
@@ -172,6 +172,7 @@ local function configuration(self)
         dir = self.keeper.dir, checkout = checkout, build = build_folder(),
         port = self.port, places = places_text(), client = literal.write(client_settings(options)),
         nodes = literal.write(options.nodes),
+        connections = options.connections or 2048,
         workers = options.workers or 1, level = options.level or "notice",
     }
     for _, name in ipairs { "main", "init", "http", "listen", "server" } do
@@ -216,7 +217,7 @@ end
 function nginx.start(options)
     local self = setmetatable({
         options = options, keeper = keeper.new(), port = random_port(),
-        log_read = 0, provoked = {},
+        log_read = 0, provoked = {}, tolerated = {},
     }, Nginx)
     running[self] = true
     launch(self)
@@ -370,22 +371,16 @@ function Nginx:log()
     return self.keeper:read("error.log") .. self.keeper:read("errors")
 end
 
---- Waits until the error log has a line with a pattern, since the last test.
--- @treturn ?string the line
-function Nginx:await_log(pattern, seconds)
-    return http.wait_until(function()
-        for line in self.keeper:read("error.log"):sub(self.log_read + 1):gmatch("[^\n]+") do
-            if line:find(pattern) then
-                return line
-            end
-        end
-    end, seconds)
-end
-
 --- Announces an error that the test provokes: it has to be logged, and is none.
 -- @tparam string pattern a Lua pattern
 function Nginx:provoke(pattern)
     self.provoked[#self.provoked + 1] = pattern
+end
+
+--- Announces errors that the test may provoke.
+-- @tparam string pattern a Lua pattern
+function Nginx:tolerate(pattern)
+    self.tolerated[#self.tolerated + 1] = pattern
 end
 
 local function is_failure(line)
@@ -397,21 +392,40 @@ local function is_failure(line)
     return false
 end
 
--- What of level error or above was logged since the last look, and was not provoked; or what was
--- provoked and not logged.
+local function matches(line, patterns, seen)
+    local found = false
+    for _, pattern in ipairs(patterns) do
+        if line:find(pattern) then
+            seen[pattern], found = true, true
+        end
+    end
+    return found
+end
+
+local function new_log(self)
+    return self.keeper:read("error.log"):sub(self.log_read + 1)
+end
+
+--- Counts what was logged since the last test.
+-- @tparam string pattern a Lua pattern
+function Nginx:count_logged(pattern)
+    return select(2, new_log(self):gsub(pattern, ""))
+end
+
+--- Waits until the error log has a line with a pattern, since the last test.
+-- @treturn boolean whether it came
+function Nginx:await_log(pattern, seconds)
+    return http.wait_until(function() return self:count_logged(pattern) > 0 end, seconds) == true
+end
+
+-- What of level error or above was logged since the last look, and was not announced; or what was
+-- announced and not logged.
 local function unexpected(self)
     local seen = {}
-    for line in self.keeper:read("error.log"):sub(self.log_read + 1):gmatch("[^\n]+") do
-        if is_failure(line) then
-            local was_provoked = false
-            for _, pattern in ipairs(self.provoked) do
-                if line:find(pattern) then
-                    seen[pattern], was_provoked = true, true
-                end
-            end
-            if not was_provoked then
-                return line
-            end
+    for line in new_log(self):gmatch("[^\n]+") do
+        if is_failure(line) and not matches(line, self.provoked, seen)
+            and not matches(line, self.tolerated, seen) then
+            return line
         end
     end
     for _, pattern in ipairs(self.provoked) do
@@ -431,7 +445,7 @@ function Nginx:unprovoked()
         line = unexpected(self)
         return not (line and line:find("^not logged"))
     end)
-    self.log_read, self.provoked = #self.keeper:read("error.log"), {}
+    self.log_read, self.provoked, self.tolerated = #self.keeper:read("error.log"), {}, {}
     return line
 end
 

@@ -125,7 +125,8 @@ function Client:with(name, opts, body)
         return nil, message, code, votes
     end
     local guard = setmetatable({ lock = lock }, Guard)
-    for _ in once, nil, nil, guard do -- the last value is closed however the loop is left
+    -- The last value is closed however the loop is left.
+    for _ in once, nil, nil, guard do -- luacheck: ignore 512
         return conclude(guard, pcall(body, lock))
     end
 end

@@ -140,7 +140,9 @@ end
 
 -- A coroutine that was closed from outside cannot wait here.
 function metatable.__close(lock)
-    local host = coroutine.isyieldable() and hosts.choose(core.companion(lock).host)
+    local _, is_main = coroutine.running()
+    local can_wait = is_main or coroutine.isyieldable()
+    local host = can_wait and hosts.choose(core.companion(lock).host)
     local release = host and host.release or core.let_go
     release(lock)
 end

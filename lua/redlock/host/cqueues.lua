@@ -35,7 +35,7 @@ end
 -- A controller's loop ends when nothing is left to run, so its pump ends with the last who waits.
 local function need_pump(controller)
     local pump = pumps[controller]
-    if not pump or not is_needed(pump) then
+    if not pump or pump.outbox ~= board:get_outbox() then
         pump = { needed = 0, idle = condition.new(), outbox = board:get_outbox() }
         pumps[controller] = pump
         controller:wrap(run_pump, controller, pump)

@@ -200,6 +200,8 @@ describe("after a reload", function()
         local old = server:reload()
         server:open_gate "go"
         assert.is_truthy(server:await_note "ready")
+        -- The Lua module leaves a watcher open whose first timer starts so late.
+        server:tolerate "open socket #%-2 left"
         nodes:ask_all("DEL", "job")
         assert.is_truthy(server:await_note "^lost | lost: ")
         server:open_gate "end"

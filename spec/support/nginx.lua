@@ -438,13 +438,14 @@ end
 
 --- The first line of level error or above that was logged since the last look and was not provoked,
 -- or what was provoked and did not come.
+-- @tparam[opt=5] number seconds how long it may take to come
 -- @treturn ?string
-function Nginx:unprovoked()
+function Nginx:unprovoked(seconds)
     local line
     wait.wait_until(function()
         line = unexpected(self)
         return not (line and line:find("^not logged"))
-    end)
+    end, seconds)
     self.log_read, self.provoked, self.tolerated = #self.keeper:read("error.log"), {}, {}
     return line
 end

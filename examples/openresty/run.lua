@@ -68,9 +68,9 @@ local TRY = [[
 Two machines, on the ports %d and %d. What to try:
 
 one of fifty requests makes the report
-    curl -sZ 'http://127.0.0.1:[%d-%d]/report?name=weekly&visitor=[1-25]'
+    curl -Z --no-progress-meter 'http://127.0.0.1:[%d-%d]/report?name=weekly&visitor=[1-25]'
 changes of an order one after the other, whatever the machine
-    curl -sZ 'http://127.0.0.1:[%d-%d]/orders/42?change=[1-10]'
+    curl -Z --no-progress-meter 'http://127.0.0.1:[%d-%d]/orders/42?change=[1-10]'
 what ran once each second, and in which worker of the two machines
     curl -s http://127.0.0.1:%d/runs
 

@@ -1,5 +1,5 @@
---- What the machines share besides locks: a few values on the first node. In real life that would be
--- another server, and a library such as lua-resty-redis.
+--- What the machines share besides locks: a few values on the first node. In real life that would
+-- be another server, and a library such as lua-resty-redis.
 
 -- luacheck: read globals ngx
 local cluster = require "cluster"

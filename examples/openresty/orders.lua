@@ -1,6 +1,6 @@
 --- A lock that is taken in the access phase and held while the request is proxied: changes of one
--- order come one after the other, whatever machine they reach; different orders do not wait for each
--- other.
+-- order come one after the other, whatever machine they reach; different orders do not wait for
+-- each other.
 
 -- luacheck: globals ngx
 local cluster = require "cluster"

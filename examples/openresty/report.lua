@@ -1,5 +1,6 @@
---- Stampede protection: a cached report is made anew by one request of the whole cluster. The others
--- that come meanwhile wait, and read it then. Written as for lua-resty-lock, but for one line.
+--- Stampede protection: a cached report is made anew by one request of the whole cluster. The
+-- others that come meanwhile wait, and read it then. Written as for lua-resty-lock, but for one
+-- line.
 
 -- luacheck: read globals ngx
 local cache = require "cache"

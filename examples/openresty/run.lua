@@ -1,4 +1,4 @@
---- Starts two nginx with nginx.conf, the "machines", and three private Redis servers as their nodes.
+--- Starts two nginx with nginx.conf, the "machines", and three private Redis servers, their nodes.
 --
 --     lua5.4 examples/openresty/run.lua [PORT [NODE...]]
 --

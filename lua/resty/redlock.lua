@@ -218,9 +218,9 @@ end
 --- Makes a lock object. It is for one light thread: another one makes its own.
 -- @tparam string dict where lua-resty-lock has the name of a shared dictionary: locks of different
 -- names have nothing to do with each other
--- @tparam[opt] table opts `exptime` (the lease, by default 30) and `timeout` (how long `lock` waits,
--- by default 5; at most `exptime`; 0: it tries once) in seconds; `renew` (by default false: the
--- lease is a hard limit), `max_hold`, `fair`, `detach` as for redlock. `step`, `ratio` and
+-- @tparam[opt] table opts `exptime` (the lease, by default 30) and `timeout` (how long `lock`
+-- waits, by default 5; at most `exptime`; 0: it tries once) in seconds; `renew` (by default false:
+-- the lease is a hard limit), `max_hold`, `fair`, `detach` as for redlock. `step`, `ratio` and
 -- `max_step` are taken and have no use
 -- @treturn[1] resty.redlock.Lock
 -- @treturn[2] nil

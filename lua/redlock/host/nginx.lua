@@ -19,6 +19,7 @@ local TICK = 0.2 -- seconds between looks at whether it is still needed
 local ANSWER_WAIT = 1 -- seconds until the bell has to stand
 local FIRST_PAUSE, LAST_PAUSE = 2, 60 -- seconds until a bell that did not come up is tried again
 local POLL = 0.001 -- seconds between looks without a bell
+local LOOK_OUT = 0.02 -- the same, for a lock that might be lost
 local STALE = 0.2 -- seconds after which one who looks for all is thought dead
 local LONG = 3600
 local NO_TIMEOUT = 2147483647 -- milliseconds, the most that a cosocket takes
@@ -38,7 +39,7 @@ local yieldable = {
 -- luacheck: pop
 
 local board
-local bell -- nil, or { up = whether it rings, due = when it has to stand }
+local bell -- nil, or { up = whether it rings, is_coming, due = until when no other is tried }
 local pause = FIRST_PAUSE
 local has_run_timers = false
 local looking_until = 0 -- somebody looks for all, and has said so until then
@@ -137,16 +138,23 @@ local function run_bell(premature, this)
     if not premature then
         ok, err = pcall(listen, this)
     end
-    silence(this)
+    if this.up then
+        silence(this)
+    else
+        this.is_coming, this.due = false, core.clock() + pause
+    end
     wake_all()
     if not ok then
         ngx.log(ngx.ERR, "redlock: ", err)
     end
 end
 
--- A worker that exits still runs timers, but is alarmed at its end if that was its first.
-local function may_run_timers()
-    return has_run_timers or not ngx.worker.exiting()
+-- A worker that exits still runs timers, but is alarmed at its end if that was its first. And one
+-- that has no connection left raises an error at its first.
+local function run_timer(body, ...)
+    local may = has_run_timers or not ngx.worker.exiting()
+    local ok, started = pcall(may and ngx.timer.at or error, 0, body, ...)
+    return ok and started
 end
 
 -- A timer that was accepted may still not be run, if too many others are. Each leaves a line in the
@@ -157,9 +165,7 @@ local function need_bell()
     end
     bell = { up = false, due = core.clock() + pause }
     pause = math.min(2 * pause, LAST_PAUSE)
-    if not may_run_timers() or not ngx.timer.at(0, run_bell, bell) then
-        bell = nil
-    end
+    bell.is_coming = run_timer(run_bell, bell)
 end
 
 -- ---- waiting ----
@@ -206,8 +212,7 @@ end
 
 -- Beside the bell's light thread; or if a request's looks for all, not as that request's.
 local function start(body, ...)
-    local by_timer = may_run_timers() and not (bell and bell.takes)
-    if not by_timer or not ngx.timer.at(0, run_later, body, ...) then
+    if (bell and bell.takes) or not run_timer(run_later, body, ...) then
         ngx.thread.spawn(body, ...)
     end
 end
@@ -216,7 +221,17 @@ local function make_slot(slot)
     slot.semaphore, slot.posts = new_semaphore(0), 0
 end
 
-board = Switchboard.new { make_slot = make_slot, wait = wait, wake = wake, start = start }
+local function over(watch)
+    watch.is_over = true
+end
+
+board = Switchboard.new {
+    make_slot = make_slot,
+    wait = wait,
+    wake = wake,
+    start = start,
+    over = over,
+}
 
 -- ---- the host ----
 
@@ -261,10 +276,22 @@ function nginx.close(client)
     return (can_wait() and calls.close or core.close)(client)
 end
 
+-- Where there is no bell, a light thread beside the one that wants to know looks instead, as long as
+-- that one lives: the request must not wait for a lock that it would release at its end.
+local function look_out(watch, owner)
+    repeat
+        ngx.sleep(LOOK_OUT)
+        board:take()
+    until watch.is_over or coroutine.status(owner) == "dead" or coroutine.status(owner) == "zombie"
+end
+
 function nginx.watch(lock, fn)
     local watch = board:watch(lock, fn)
     if watch then
         need_bell()
+    end
+    if watch and not (bell.up or bell.is_coming) and can_wait() then
+        ngx.thread.spawn(look_out, watch, coroutine.running())
     end
     return watch
 end

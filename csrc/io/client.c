@@ -3,7 +3,6 @@
  * an operation of the engine's from the start. */
 #include "io/client.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -378,6 +377,12 @@ static void end_holding(struct rlk_bond *bond)
     rlk_client_let_go(bond->context, rlk_owner(bond, struct rlk_holding, bond));
 }
 
+/* Nobody but the scope knew it any more. */
+static void end_left_holding(struct rlk_bond *bond)
+{
+    rlk_client_forget(bond->context, rlk_owner(bond, struct rlk_holding, bond));
+}
+
 enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_operation *operation,
                                      struct rlk_holding **granted)
 {
@@ -495,6 +500,14 @@ bool rlk_client_watch(struct rlk_client *client, struct rlk_holding *holding,
     return true;
 }
 
+void rlk_client_leave(struct rlk_client *client, struct rlk_holding *holding)
+{
+    if (rlk_is_linked(&holding->bond.link))
+        holding->bond.end = end_left_holding;
+    else
+        rlk_client_forget(client, holding);
+}
+
 void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
 {
     rlk_scope_unbind(&holding->bond);
@@ -606,8 +619,10 @@ void rlk_client_close(struct rlk_client *client, int64_t grace_ms)
 
 void rlk_client_free(struct rlk_client *client)
 {
+    struct rlk_link *link;
     rlk_client_close(client, client->settings.timeout_ms);
-    assert(rlk_list_is_empty(&client->holdings));
+    while ((link = rlk_list_first(&client->holdings)) != NULL) /* that were left */
+        rlk_client_forget(client, rlk_owner(link, struct rlk_holding, client_link));
     rlk_settings_free(&client->settings);
     free(client);
 }

@@ -92,6 +92,10 @@ enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding
 bool rlk_client_watch(struct rlk_client *client, struct rlk_holding *holding,
                       struct rlk_outbox *outbox, uint64_t tag);
 
+/* The program has lost sight of the holding. One that is bound is held until its scope ends, or the
+ * client; any other is forgotten. */
+void rlk_client_leave(struct rlk_client *client, struct rlk_holding *holding);
+
 /* The program has no use for the holding any more: what is still held is released without
  * waiting. */
 void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding);

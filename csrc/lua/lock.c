@@ -190,7 +190,9 @@ static int collect_lock(lua_State *L)
     struct rlk_lua_lock *lock = luaL_checkudata(L, 1, LOCK_TYPE);
     if (!lock->shared)
         return 0;
-    rlk_set_holding(lock, NULL);
+    if (lock->holding)
+        rlk_client_leave(lock->shared->client, lock->holding);
+    lock->holding = NULL;
     if (lock->operation)
         rlk_operation_drop(lock->operation);
     rlk_release_client(lock->shared);

@@ -6,7 +6,7 @@
 -- no other owner).
 --
 -- With Lua 5.4, `local lock <close> = assert(client:acquire "job")` releases it at the end of the
--- scope. A lock that is garbage is released too, at some later time.
+-- scope. A lock that is garbage is released too, at some later time; in nginx, with its request.
 -- @classmod redlock.Lock
 
 local core = require "redlock.core"

@@ -7,7 +7,7 @@ local quorum = require "support.quorum"
 local servers = require "servers"
 local wait = require "support.wait"
 
-local REQUESTS = tonumber(os.getenv "REDLOCK_REQUESTS") or 1500
+local REQUESTS = tonumber(os.getenv "REDLOCK_REQUESTS") or 1000
 local AT_ONCE = 40
 local NAMES = 3
 local WORKERS = 2
@@ -17,7 +17,7 @@ local nodes, server
 setup(function()
     nodes = quorum.start(3)
     server = nginx.start {
-        nodes = nodes:urls(), workers = WORKERS, client = { client_name = "worker" },
+        nodes = nodes:urls(), workers = WORKERS, client = { client_name = "worker", timeout = 1 },
         http = "lua_check_client_abort on;",
     }
 end)
@@ -184,38 +184,88 @@ local function begin_any()
     return request
 end
 
-describe("random ends of requests", function()
-    it("leave no lock and no waiter, and no two owners at once", function()
-        local seed = new_seed()
-        math.randomseed(seed)
-        server:tolerate "on purpose"
-        server:tolerate "attempt to abort with pending subrequests"
-        local requests, begun, unanswered = {}, 0, nil
-        local function replace(index)
+-- Requests, so many at once, until there were enough; `meddle` is called after every hundred.
+local function run(meddle)
+    local requests, begun, unanswered = {}, 0, nil
+
+    local function is_under_way(request)
+        if request.abort_at and wait.now() > request.abort_at then
+            request:abort()
+        end
+        return not request:ended()
+    end
+
+    local function begin_another()
+        begun = begun + 1
+        if begun % 100 == 0 then
+            meddle(begun / 100)
+        end
+        return begin_any()
+    end
+
+    while begun < REQUESTS and not unanswered do
+        for index = 1, AT_ONCE do
             local request = requests[index]
-            if request and not request:ended() then
-                if request.abort_at and wait.now() > request.abort_at then
-                    request:abort()
+            if not request or not is_under_way(request) then
+                local failure = request and request.failure
+                if failure and failure ~= "aborted" then
+                    unanswered = request.title .. ": " .. failure
                 end
-                return request
-            elseif request and request.failure and request.failure ~= "aborted" then
-                unanswered = unanswered or request.title .. ": " .. request.failure
+                requests[index] = begin_another()
             end
-            begun = begun + 1
-            return begin_any()
         end
-        while begun < REQUESTS and not unanswered do
-            for index = 1, AT_ONCE do
-                requests[index] = replace(index)
-            end
-            http.drive(0.001)
-        end
-        http.finish(requests)
-        assert.is_nil(unanswered, "seed " .. seed)
-        assert.is_nil(nginx.left_behind(nodes, 10), "seed " .. seed)
-        assert.same({}, server:notes(), "seed " .. seed)
+        http.drive(0.001)
+    end
+    http.finish(requests)
+    return unanswered
+end
+
+local function check(meddle, mend)
+    local seed = new_seed()
+    math.randomseed(seed)
+    server:tolerate "on purpose"
+    local unanswered = run(meddle)
+    mend()
+    local said = "seed " .. seed
+    assert.is_nil(unanswered, said)
+    assert.is_nil(nginx.left_behind(nodes, 20), said)
+    assert.same({}, server:notes(), said)
+end
+
+describe("requests that end at random leave nothing, and have a lock one at a time,", function()
+    local function nothing() end
+
+    it("in good times", function()
+        check(nothing, nothing)
         for _, node in ipairs(nodes) do
             assert.is_true(nginx.connections(node, "worker") <= 2 * WORKERS)
         end
+    end)
+
+    it("while a node hangs now and then", function()
+        check(function(count)
+            local node = nodes[1 + math.floor(count / 2) % #nodes]
+            if count % 2 == 0 then
+                node:pause()
+            elseif node.paused then
+                node:resume()
+            end
+        end, function()
+            nodes:revive()
+        end)
+    end)
+
+    it("while nginx reloads", function()
+        local old = server:workers()
+        check(function(count)
+            if count % 3 == 0 then
+                server:signal "HUP"
+            end
+        end, function()
+            assert.is_true(nginx.await_end(old))
+            assert.is_truthy(http.wait_until(function()
+                return #server:workers() == WORKERS
+            end))
+        end)
     end)
 end)

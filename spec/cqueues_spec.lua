@@ -250,6 +250,25 @@ if coroutine.close then
             assert.equal(0, queue_length())
         end)
 
+        it("gives back what it was granted, also when it was told of that already", function()
+            for _ = 1, 20 do
+                local controller, thread = cqueues.new(), nil
+                controller:wrap(function()
+                    thread = coroutine.running()
+                    client:acquire("job", { wait = ALONE, ttl = ALONE })
+                end)
+                assert(controller:step(0))
+                assert.is_true(node:comes_to(1, "job"))
+                wait.sleep(0.005)
+                assert(controller:step(0)) -- it is woken, or goes on
+                assert(coroutine.close(thread))
+                collectgarbage "stop"
+                local is_free = node:comes_to(0, "job")
+                collectgarbage "restart"
+                assert.is_true(is_free)
+            end
+        end)
+
         local ways = {
             { "the lock that it was to close", [[
                 local client, sleep = ...
@@ -263,14 +282,18 @@ if coroutine.close then
         }
         for _, way in ipairs(ways) do
             it("by another releases " .. way[1], function()
-                local thread
+                local thread, sleeps
                 local body = assert(load(way[2]))
                 local controller, closed, message = cqueues.new(), nil, nil
                 controller:wrap(function()
                     thread = coroutine.running()
-                    body(client, cqueues.sleep)
+                    body(client, function(seconds)
+                        sleeps = true
+                        cqueues.sleep(seconds)
+                    end)
                 end)
-                assert(turn_until(function() return node:count "job" == 1 end, controller))
+                assert(turn_until(function() return sleeps end, controller))
+                assert.equal(1, node:count "job")
                 controller:wrap(function() closed, message = coroutine.close(thread) end)
                 assert(turn_until(function() return closed ~= nil end, controller))
                 assert.is_true(closed, message)

@@ -298,6 +298,9 @@ describe("a program", function()
                 for index = 1, 3 do
                     spawn(function() locks[index]:extend(20) end)
                 end
+                wait.wait_until(function() -- they are told in one turn of the loop
+                    return not (locks[1]:held() or locks[2]:held() or locks[3]:held())
+                end)
             end)
             uv.run()
         ]]

@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CLOCK_MARGIN_MS 4   /* what validity takes off besides the drift, and rounding */
-#define POLL_MAX_MS 1000    /* a lost wake-up costs at most this */
+#define CLOCK_MARGIN_MS 4 /* what validity takes off besides the drift, and rounding */
+#define POLL_MAX_MS 1000  /* a lost wake-up costs at most this */
+#define ECHO_MS 100 /* a node's wake-up so soon after a step back may be for what was given back */
 #define WAKE_GATHER_MS 3    /* from the first node's wake-up to the attempt, if no majority comes */
 #define BACK_OFF_FIRST_MS 8 /* full jitter: "Exponential Backoff And Jitter", AWS 2015 */
 #define BACK_OFF_MAX_MS 250
@@ -314,6 +315,18 @@ static void note_answers(struct rlk_lock *lock)
         lock->give_up_at_ms = RLK_NEVER;
 }
 
+static bool is_held(enum rlk_reason reason)
+{
+    return reason == RLK_HELD;
+}
+
+/* Most likely by one, whose release will wake it: the nodes that granted are those that this one
+ * did not reach. */
+static bool is_owned(const struct rlk_lock *lock)
+{
+    return has_majority(lock, nodes_that_said(lock, is_held)) && has_majority(lock, lock->joined);
+}
+
 /* The nodes answered, and the lock is not mine. */
 static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
 {
@@ -323,7 +336,7 @@ static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
         give_up(lock);
     else if (lock->woken)
         start_another_attempt(lock, now_ms);
-    else if (lock->granted)
+    else if (lock->granted && !is_owned(lock))
         wait_for(lock, back_off(lock), now_ms);
     else {
         lock->tries = 0;
@@ -351,6 +364,8 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
     rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
     owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+    lock->stepped_back = 0;
+    lock->echo_until_ms = now_ms + ECHO_MS;
     end_round(lock);
     bool bid_again = outbid && can_still_have_majority(lock, outbid | lock->granted) &&
                      lock->tries < OUTBID_RETRIES;
@@ -666,6 +681,8 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     note_fence(lock, vote->fence);
     if (round & RLK_ROUND_OWED) {
         rlk_debts_vote(&lock->debts, lock->quorum, node, round, vote->reason, now_ms);
+        if (vote->reason != RLK_GRANTED)
+            lock->stepped_back &= ~rlk_node_bit(node); /* it gave nothing back there */
         return;
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
@@ -696,6 +713,10 @@ void rlk_lock_wake(struct rlk_lock *lock, int node, int64_t fence, int64_t now_m
         lock->joined &= ~bit;
         rlk_debts_leave(&lock->debts, bit); /* too late: the wake-up is passed on */
         return;
+    }
+    if ((lock->stepped_back & bit) && now_ms < lock->echo_until_ms) {
+        lock->stepped_back &= ~bit;
+        return; /* to try again at once would be to step back again, and so on */
     }
     lock->woken |= bit;
     if (lock->state != RLK_WAITING)
@@ -803,6 +824,7 @@ static void pay_debts(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->once = true;
     if (releases && !leaves && (lock->quorum->inbox_ready & bit) && goes_on_waiting(lock)) {
         request->steps_back = true;
+        lock->stepped_back |= rlk_node_bit(node);
         request->arrival_us = lock->arrival_us;
         lock->joined |= bit;
     }

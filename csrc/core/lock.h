@@ -120,7 +120,9 @@ struct rlk_lock {
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
-    rlk_nodes joined; /* nodes on whose queue it may stand */
+    rlk_nodes joined;       /* nodes on whose queue it may stand */
+    rlk_nodes stepped_back; /* nodes that may wake it for what it gave back itself */
+    int64_t echo_until_ms;  /* no longer than until then */
 
     struct rlk_debts debts;
 };

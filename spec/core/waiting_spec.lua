@@ -535,6 +535,41 @@ describe("stepping back into the queue", function()
     end)
 end)
 
+describe("who stepped back", function()
+    local function step_back()
+        local d = driver.new { inbox_ready = ALL }:acquire { wait_ms = 60000 }
+        d:answer_each { held(), "granted", held() }
+        assert.is_true(d:pull()[1].steps_back)
+        return d
+    end
+
+    it("is not made to try again by the wake-up for what it gave back itself", function()
+        local d = step_back()
+        local next_ms = d.lock:next_time()
+        d:put("wake", 2, 0)
+        assert.equal("waiting", d.lock.state)
+        assert.equal(next_ms, d.lock:next_time())
+    end)
+
+    it("waits as for any owner, where a majority says held", function()
+        local d = step_back()
+        assert.is_true(d.lock:next_time() - d.now >= 800)
+    end)
+
+    it("is woken by the others, when they say so", function()
+        local d = step_back()
+        d:put("wake", 2, 0):put("wake", 1, 0):put("wake", 3, 0)
+        assert.equal("acquiring", d.lock.state)
+    end)
+
+    it("is woken by that node too, some time later", function()
+        local d = step_back()
+        d.now = d.now + 200
+        d:put("wake", 2, 0)
+        assert.is_true(d.lock:next_time() - d.now <= 3)
+    end)
+end)
+
 describe("a wake-up", function()
     it("from the only node brings an attempt at once", function()
         local d = waiter { nodes = 1 }:put("wake", 1, 0)

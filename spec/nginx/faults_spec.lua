@@ -300,7 +300,9 @@ describe("nginx that is told to", function()
             await "end"
             ngx.print(lock:held(), lock:release())
         ]]
-        local first, second = another:begin(code), another:begin(code)
+        local first = another:begin(code)
+        assert.is_truthy(another:await_note "ready")
+        local second = another:begin(code)
         another:begin [[
             note "third"
             while not ngx.worker.exiting() do

@@ -3,6 +3,7 @@
  * an operation of the engine's from the start. */
 #include "io/client.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -387,6 +388,7 @@ enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_opera
                                      struct rlk_holding **granted)
 {
     struct rlk_holding *holding = operation->holding;
+    assert(operation->notice.state != RLK_UNPOSTED);
     rlk_unlink(&operation->client_link);
     *granted = NULL;
     if (operation->kind == RLK_RELEASE)
@@ -590,15 +592,24 @@ static void release_all(struct rlk_client *client)
     }
 }
 
+/* What was acquired over the engine's connections is released over them, before it stops. */
+static void let_go_of_engines(struct rlk_client *client)
+{
+    struct rlk_link *link;
+    for (link = client->holdings.next; link != &client->holdings; link = link->next) {
+        struct rlk_holding *holding = rlk_owner(link, struct rlk_holding, client_link);
+        if (holding->by_engine)
+            rlk_client_let_go(client, holding);
+    }
+}
+
 bool rlk_client_begin_close(struct rlk_client *client, int64_t grace_ms, struct rlk_outbox *outbox,
                             uint64_t tag)
 {
-    struct rlk_link *link;
     be_in_own_process(client);
     if (rlk_client_is_closed(client) || !client->engine)
         return false;
-    for (link = client->holdings.next; link != &client->holdings; link = link->next)
-        rlk_client_let_go(client, rlk_owner(link, struct rlk_holding, client_link));
+    let_go_of_engines(client);
     client->closing = rlk_engine_begin_stop(client->engine, grace_ms, outbox, tag);
     return client->closing;
 }
@@ -608,6 +619,7 @@ void rlk_client_close(struct rlk_client *client, int64_t grace_ms)
     be_in_own_process(client);
     if (client->closed)
         return;
+    let_go_of_engines(client);
     client->closed = true;
     stop_engine(client, grace_ms);
     release_all(client);

@@ -226,8 +226,10 @@ static void report(const struct rlk_engine *engine, struct rlk_operation *operat
 
 static void ring(struct rlk_engine *engine)
 {
-    if (engine->to_ring)
-        rlk_outbox_ring(engine->to_ring);
+    if (!engine->to_ring)
+        return;
+    rlk_outbox_ring(engine->to_ring);
+    rlk_outbox_drop(engine->to_ring);
     engine->to_ring = NULL;
 }
 
@@ -241,6 +243,7 @@ static bool post(struct rlk_engine *engine, struct rlk_operation *operation)
         return false;
     if (must_ring && engine->to_ring != outbox) {
         ring(engine);
+        rlk_outbox_retain(outbox); /* nothing else may keep it until then */
         engine->to_ring = outbox;
     }
     return true;
@@ -438,7 +441,8 @@ static int64_t take_lists(struct rlk_engine *engine)
     pthread_mutex_lock(&engine->mutex);
     struct rlk_holding *arriving = take(&engine->arriving, RLK_KEPT);
     struct rlk_holding *leaving = take(&engine->leaving, RLK_OUTSIDE);
-    if (!engine->gathering)
+    bool may_gather = engine->stop_at_ms == RLK_NEVER && rlk_list_is_empty(&engine->given_up);
+    if (!engine->gathering || !may_gather) /* what is given up has begun before */
         rlk_list_move(&engine->submitted, &submitted);
     rlk_list_move(&engine->given_up, &given_up_list);
     int64_t stop_at_ms = engine->stop_at_ms;

@@ -54,15 +54,17 @@ end
 local function take_slot(self)
     local slot = table.remove(self.free)
     if not slot then
-        slot = { tag = next_tag(self), handle = core.operation() }
+        slot = { handle = core.operation() }
         self.host.make_slot(slot)
     end
-    self.slots[slot.tag] = slot
+    slot.tag = next_tag(self) -- never twice: what comes late finds nobody
     slot.done = false
+    self.slots[slot.tag] = slot
     return slot
 end
 
 local function free_slot(self, slot)
+    self.slots[slot.tag] = nil
     self.free[#self.free + 1] = slot
 end
 
@@ -137,8 +139,10 @@ function Switchboard:calls()
         if core.begin_close(client, self.outbox, slot.tag) then
             self.pending = self.pending + 1
             self.host.wait(slot)
+            self:abandon(slot) -- the wait may have been cancelled
+        else
+            free_slot(self, slot)
         end
-        free_slot(self, slot)
         core.close(client)
     end
 

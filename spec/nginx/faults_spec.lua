@@ -310,7 +310,6 @@ describe("nginx that is told to", function()
             end
             ngx.shared.gates:set("end", true)
         ]]
-        assert.is_truthy(another:await_note "ready")
         assert.is_truthy(another:await_note "third")
         assert.is_true(waiter.stand(1, nodes, "job"))
         another:signal "QUIT"

@@ -61,13 +61,14 @@ function Slot:__close()
         need_pump_no_more(self.pump)
         self.pump = nil
     end
-    if not self.done then
+    if not self.ended then
         board:abandon(self)
     end
 end
 
 local function wait_once(slot)
-    if slot.done then
+    slot.ended = slot.done
+    if slot.ended then
         return nil
     end
     slot.condition:wait()

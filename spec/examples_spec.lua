@@ -108,6 +108,21 @@ describe("the example", function()
         }, run_example "cron")
     end)
 
+    it("with_cqueues.lua loses no deposit, and blocks nobody", function()
+        assert.same({
+            "20 deposits, the balance is 20; something else ran all the time meanwhile",
+            'the one who writes the report is told: lost: "report" ran out of its lease',
+        }, run_example "with_cqueues")
+    end)
+
+    it("with_luv.lua lets one who waits go, and the next comes in its place", function()
+        assert.same({
+            "the first prints",
+            "the second gives up: timeout",
+            "the third prints",
+        }, run_example "with_luv")
+    end)
+
     it("uses the nodes that it is given", function()
         local node = servers.start_one()
         run_example("fencing", { node.url })

@@ -384,6 +384,23 @@ static void end_left_holding(struct rlk_bond *bond)
     rlk_client_forget(bond->context, rlk_owner(bond, struct rlk_holding, bond));
 }
 
+/* A grant that nobody will hold is released when the client is closed. */
+static void take_grant(struct rlk_client *client, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = operation->holding;
+    if (operation->outcome != RLK_ACQUIRED)
+        return;
+    if (client->engine) {
+        stop_renewing(client, holding);
+    } else if (holding->place == RLK_KEPT) { /* by an engine that is gone */
+        holding->place = RLK_OUTSIDE;
+        rlk_holding_drop(holding);
+    }
+    operation->holding = NULL;
+    operation->outcome = RLK_UNAVAILABLE;
+    rlk_list_append(&client->holdings, &holding->client_link);
+}
+
 enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_operation *operation,
                                      struct rlk_holding **granted)
 {
@@ -393,6 +410,8 @@ enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_opera
     *granted = NULL;
     if (operation->kind == RLK_RELEASE)
         return outcome_of_release(holding, operation->outcome);
+    if (client->closing)
+        take_grant(client, operation); /* too late to be had */
     if (operation->outcome == RLK_ACQUIRED) {
         operation->holding = NULL;
         holding->by_engine = true;
@@ -486,7 +505,7 @@ static void release_without_waiting(struct rlk_client *client, struct rlk_holdin
 enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding)
 {
     be_in_own_process(client);
-    if (!client->closed && rlk_holding_may_stand(holding))
+    if (!rlk_client_is_closed(client) && rlk_holding_may_stand(holding))
         release_without_waiting(client, holding);
     return rlk_holding_is_let_go(holding) ? RLK_RELEASED : RLK_LOST;
 }
@@ -510,30 +529,19 @@ void rlk_client_leave(struct rlk_client *client, struct rlk_holding *holding)
         rlk_client_forget(client, holding);
 }
 
+/* While the client is being closed, what still stands is left for the close to release. */
 void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
 {
     rlk_scope_unbind(&holding->bond);
     rlk_client_let_go(client, holding);
+    if (client->closing && !client->closed && rlk_holding_may_stand(holding))
+        return;
     stop_renewing(client, holding);
     rlk_unlink(&holding->client_link);
     rlk_holding_drop(holding);
 }
 
 /* ---- close ---- */
-
-/* A grant that nobody has concluded is released with the rest. The engine that kept it is gone. */
-static void take_grant(struct rlk_client *client, struct rlk_operation *operation)
-{
-    struct rlk_holding *holding = operation->holding;
-    if (operation->outcome != RLK_ACQUIRED)
-        return;
-    operation->holding = NULL;
-    operation->outcome = RLK_UNAVAILABLE;
-    if (holding->place == RLK_KEPT)
-        rlk_holding_drop(holding);
-    holding->place = RLK_OUTSIDE;
-    rlk_list_append(&client->holdings, &holding->client_link);
-}
 
 /* The engine has ended, so the holdings' own machines are free to be used. Returns the first that
  * was left for the next time. */
@@ -565,6 +573,15 @@ static struct rlk_link *release_some(struct rlk_client *client, struct rlk_link 
     return link;
 }
 
+static bool stands_any(const struct rlk_client *client)
+{
+    const struct rlk_link *link;
+    for (link = client->holdings.next; link != &client->holdings; link = link->next)
+        if (rlk_holding_may_stand(rlk_owner(link, struct rlk_holding, client_link)))
+            return true;
+    return false;
+}
+
 static void stop_engine(struct rlk_client *client, int64_t grace_ms)
 {
     struct rlk_link *link;
@@ -579,17 +596,14 @@ static void stop_engine(struct rlk_client *client, int64_t grace_ms)
 
 static void release_all(struct rlk_client *client)
 {
-    struct rlk_link *link, *last_known = client->holdings.previous;
+    struct rlk_link *link;
     for (link = client->operations.next; link != &client->operations; link = link->next)
         take_grant(client, rlk_owner(link, struct rlk_operation, client_link));
     link = client->holdings.next;
+    if (client->loop && stands_any(client))
+        rlk_loop_connect(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
     while (link != &client->holdings && client->loop)
         link = release_some(client, link);
-    while (client->holdings.previous != last_known) {
-        link = client->holdings.previous;
-        rlk_unlink(link);
-        rlk_holding_drop(rlk_owner(link, struct rlk_holding, client_link));
-    }
 }
 
 /* What was acquired over the engine's connections is released over them, before it stops. */

@@ -660,6 +660,22 @@ size_t rlk_loop_in_flight(const struct rlk_loop *loop)
     return most;
 }
 
+static bool is_dialing(struct rlk_loop *loop)
+{
+    bool dialing = false;
+    for (int node = 0; node < loop->quorum.nodes; node++) {
+        rlk_peer_want(&loop->commands[node], rlk_clock_ms());
+        dialing |= loop->commands[node].phase == RLK_PEER_DIALING;
+    }
+    return dialing;
+}
+
+void rlk_loop_connect(struct rlk_loop *loop, int64_t until_ms)
+{
+    while (rlk_clock_ms() < until_ms && is_dialing(loop))
+        rlk_loop_turn(loop, until_ms);
+}
+
 void rlk_loop_drain(struct rlk_loop *loop, int64_t until_ms)
 {
     while (rlk_clock_ms() < until_ms && rlk_loop_in_flight(loop) > 0)

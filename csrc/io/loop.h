@@ -78,6 +78,9 @@ int64_t rlk_loop_linger_until(const struct rlk_lock *lock);
  * stalled. */
 size_t rlk_loop_in_flight(const struct rlk_loop *loop);
 
+/* Turns until no node is being dialed any more, or until then. */
+void rlk_loop_connect(struct rlk_loop *loop, int64_t until_ms);
+
 /* Turns until what was sent has been answered by every node that is connected and not stalled,
  * or until then. Before the connections are closed: bytes that are unread when a socket is
  * closed make the kernel reset it, and the server throws away what it has not read. */

@@ -67,6 +67,8 @@ int rlk_resolution_fd(const struct rlk_resolution *resolution)
 
 struct addrinfo *rlk_resolution_take(struct rlk_resolution *resolution, int *error)
 {
+    eventfd_t done;
+    eventfd_read(resolution->fd, &done);
     struct addrinfo *addresses = resolution->addresses;
     *error = resolution->error;
     resolution->addresses = NULL;

@@ -234,6 +234,16 @@ function methods:new(dict, opts)
     return lock, message
 end
 
+-- As in lua-resty-lock, a lock whose object is garbage is unlocked; a lock of redlock's own would last
+-- until its request ends.
+local function let_go_with(lock, grant)
+    local guard = newproxy(true) -- luacheck: globals newproxy
+    getmetatable(guard).__gc = function()
+        pcall(core.let_go, grant)
+    end
+    lock.guard = guard
+end
+
 --- Acquires the lock of a key, among all who ask the same nodes.
 -- @tparam string key 1 to 65535 bytes, any of them
 -- @treturn[1] number for how many seconds it waited for another owner; 0 if there was none
@@ -256,6 +266,7 @@ function methods:lock(key)
         return nil, "locked"
     end
     self.redlock = grant
+    let_go_with(self, grant)
     return grant.waited
 end
 

@@ -616,6 +616,26 @@ for _, name in ipairs { "cqueues", "luv" } do
             end
         end)
 
+        it("a grant that nobody has heard of when the client is closed is given back", function()
+            local client = three:client()
+            local asks, results
+            loop.run(function()
+                assert(client:acquire "warm"):release()
+                loop.spawn(function()
+                    asks = true
+                    results = { client:acquire("job", { ttl = ALONE }) }
+                end)
+                while not asks do
+                    loop.sleep(0)
+                end
+                assert.is_true(three:comes_to(3, "job")) -- the loop stands still meanwhile
+                wait.sleep(0.01)
+                client:close()
+            end)
+            assert.is_true(three:comes_to(0, "job"))
+            assert.is_true(results[3] == "closed" or not results[1]:held())
+        end)
+
         it("clients of different nodes wait at the same time", function()
             local clients, had = {}, 0
             for index = 1, 5 do

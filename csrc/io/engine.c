@@ -12,8 +12,7 @@
 #include "io/system.h"
 
 #define STACK_SIZE (256 * 1024)
-#define IN_FLIGHT_MAX 0 /* calls of a node, beyond which submissions are gathered */
-#define GATHER_US 1000  /* at most so long */
+#define GATHER_US 1000 /* submissions gather for this long at most */
 #define AWAKE INT64_MIN
 #define AT_ONCE (INT64_MIN + 1)
 
@@ -32,15 +31,14 @@ struct rlk_engine {
     struct rlk_notice *end;
 
     /* the thread's alone */
-    bool gathering, is_stopping;
+    bool is_stopping;
     int64_t gather_until_us;
     struct rlk_loop *loop;
     struct rlk_lines lines;
     struct rlk_link running, moved; /* operations, by the links of these names */
     struct rlk_link lingering;      /* operations, by moved: granted, and more nodes are asked */
-    int64_t linger_until_ms;
-    struct rlk_outbox *to_ring; /* for what was posted this turn */
-    struct rlk_holding *ended;  /* by next_ended: no longer held, to be let go */
+    struct rlk_outbox *to_ring;     /* for what was posted this turn */
+    struct rlk_holding *ended;      /* by next_ended: no longer held, to be let go */
 };
 
 /* ---- the thread: holdings ---- */
@@ -425,7 +423,7 @@ static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
 static bool gathers(struct rlk_engine *engine)
 {
     int64_t now_us = rlk_clock_us();
-    if (rlk_loop_in_flight(engine->loop) > IN_FLIGHT_MAX && now_us < engine->gather_until_us)
+    if (rlk_loop_in_flight(engine->loop) > 0 && now_us < engine->gather_until_us)
         return true;
     engine->gather_until_us = now_us + GATHER_US;
     return false;
@@ -435,14 +433,14 @@ static bool gathers(struct rlk_engine *engine)
 static int64_t take_lists(struct rlk_engine *engine)
 {
     struct rlk_link submitted, given_up_list;
-    engine->gathering = gathers(engine);
+    bool gathering = gathers(engine);
     rlk_list_init(&submitted);
     rlk_list_init(&given_up_list);
     pthread_mutex_lock(&engine->mutex);
     struct rlk_holding *arriving = take(&engine->arriving, RLK_KEPT);
     struct rlk_holding *leaving = take(&engine->leaving, RLK_OUTSIDE);
     bool may_gather = engine->stop_at_ms == RLK_NEVER && rlk_list_is_empty(&engine->given_up);
-    if (!engine->gathering || !may_gather) /* what is given up has begun before */
+    if (!gathering || !may_gather) /* what is given up has begun before */
         rlk_list_move(&engine->submitted, &submitted);
     rlk_list_move(&engine->given_up, &given_up_list);
     int64_t stop_at_ms = engine->stop_at_ms;
@@ -469,7 +467,7 @@ static bool has_arrivals(const struct rlk_engine *engine)
 static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
     int64_t now_ms = rlk_clock_ms();
-    bool busy = rlk_loop_in_flight(engine->loop) > IN_FLIGHT_MAX;
+    bool busy = rlk_loop_in_flight(engine->loop) > 0;
     if (busy)
         *until_ms = rlk_earlier(*until_ms, now_ms + 1);
     pthread_mutex_lock(&engine->mutex);

@@ -74,7 +74,7 @@ bool rlk_loop_is_first_asking(const struct rlk_loop *loop, const struct rlk_lock
  * long again, so that a client's first lock stands on all nodes that are there. */
 int64_t rlk_loop_linger_until(const struct rlk_lock *lock);
 
-/* How many calls the node that has most of them has not answered yet; without those that are
+/* How many calls are unanswered by the node that has most of them; without those that are
  * stalled. */
 size_t rlk_loop_in_flight(const struct rlk_loop *loop);
 

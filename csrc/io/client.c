@@ -408,8 +408,10 @@ enum rlk_outcome rlk_client_conclude(struct rlk_client *client, struct rlk_opera
     assert(operation->notice.state != RLK_UNPOSTED);
     rlk_unlink(&operation->client_link);
     *granted = NULL;
-    if (operation->kind == RLK_RELEASE)
+    if (operation->kind == RLK_RELEASE) {
+        rlk_scope_unbind(&operation->bond);
         return outcome_of_release(holding, operation->outcome);
+    }
     if (client->closing)
         take_grant(client, operation); /* too late to be had */
     if (operation->outcome == RLK_ACQUIRED) {

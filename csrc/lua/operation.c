@@ -210,21 +210,33 @@ static bool is_held(const struct rlk_lua_lock *lock)
     return lock->holding && rlk_holding_remaining_us(lock->holding) > 0;
 }
 
-/* core.submit_extend(handle, outbox, tag, lock, seconds) -> true | code, votes */
+/* Also what holds nothing is bound: a program whose request has ended is told, to clear up. */
+static int push_bound(lua_State *L, const struct submission *submission,
+                      struct rlk_shared_client *shared, struct rlk_operation *operation,
+                      void *request)
+{
+    struct rlk_scope *scope = operation ? scope_of(request) : NULL;
+    if (scope)
+        rlk_client_bind(shared->client, operation, scope, true);
+    return push_begun(L, submission, shared, operation);
+}
+
+/* core.submit_extend(handle, outbox, tag, lock, request or nil, seconds) -> true | code, votes */
 static int submit_extend(lua_State *L)
 {
     struct submission submission = check_submission(L);
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 4);
     struct rlk_client *client = lock->shared->client;
-    int64_t ttl_ms = rlk_check_ttl(L, 5);
+    void *request = check_request(L, 5);
+    int64_t ttl_ms = rlk_check_ttl(L, 6);
     if (!is_held(lock))
         return rlk_push_result(L, client, RLK_LOST, NULL);
     struct rlk_operation *operation =
         rlk_client_submit_extend(client, lock->holding, ttl_ms, submission.outbox, submission.tag);
-    return push_begun(L, &submission, lock->shared, operation);
+    return push_bound(L, &submission, lock->shared, operation, request);
 }
 
-/* core.submit_release(handle, outbox, tag, lock) -> true | code, votes; "released" if that is so
+/* core.submit_release(handle, outbox, tag, lock, request or nil) -> true | code, votes; "released" if that is so
  * already */
 static int submit_release(lua_State *L)
 {
@@ -238,17 +250,17 @@ static int submit_release(lua_State *L)
         return rlk_push_result(L, lock->shared->client, RLK_LOST, NULL);
     struct rlk_operation *operation = rlk_client_submit_release(lock->shared->client, lock->holding,
                                                                 submission.outbox, submission.tag);
-    return push_begun(L, &submission, lock->shared, operation);
+    return push_bound(L, &submission, lock->shared, operation, check_request(L, 5));
 }
 
-/* core.submit_inspect(handle, outbox, tag, client, key) -> true | code, votes */
+/* core.submit_inspect(handle, outbox, tag, client, request or nil, key) -> true | code, votes */
 static int submit_inspect(lua_State *L)
 {
     struct submission submission = check_submission(L);
     struct rlk_shared_client *shared = rlk_check_client(L, 4);
-    struct rlk_operation *operation = rlk_client_submit_inspect(shared->client, rlk_check_key(L, 5),
+    struct rlk_operation *operation = rlk_client_submit_inspect(shared->client, rlk_check_key(L, 6),
                                                                 submission.outbox, submission.tag);
-    return push_begun(L, &submission, shared, operation);
+    return push_bound(L, &submission, shared, operation, check_request(L, 5));
 }
 
 static void empty(struct handle *handle)

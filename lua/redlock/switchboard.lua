@@ -114,23 +114,25 @@ function Switchboard:run(submit, lock, ...)
 end
 
 --- The calls of a host whose coroutines can always wait.
-function Switchboard:calls()
+-- @tparam[opt] function find_request what the calls are bound to
+function Switchboard:calls(find_request)
     local calls = {}
+    find_request = find_request or function() end
 
     function calls.acquire(lock, detach, ...)
-        return self:run(core.submit_acquire, lock, lock, nil, detach, ...)
+        return self:run(core.submit_acquire, lock, lock, find_request(), detach, ...)
     end
 
     function calls.extend(lock, ttl)
-        return self:run(core.submit_extend, nil, lock, ttl)
+        return self:run(core.submit_extend, nil, lock, find_request(), ttl)
     end
 
     function calls.release(lock)
-        return self:run(core.submit_release, nil, lock)
+        return self:run(core.submit_release, nil, lock, find_request())
     end
 
     function calls.inspect(client, key)
-        return self:run(core.submit_inspect, nil, client, key)
+        return self:run(core.submit_inspect, nil, client, find_request(), key)
     end
 
     function calls.close(client)

@@ -27,6 +27,32 @@ local COLLECT = [[
     ngx.print(node.token and "held" or "free")
 ]]
 
+-- Calls whose light thread is killed while they wait; then how many slots the worker still keeps.
+local KILL = [[
+    for i = 1, 20 do
+        local lock = assert(client:acquire("job " .. i))
+        ngx.thread.kill(ngx.thread.spawn(function() lock:release() end))
+        ngx.thread.kill(ngx.thread.spawn(function() client:info "job" end))
+        ngx.thread.kill(ngx.thread.spawn(function() client:acquire("job " .. i) end))
+    end
+]]
+
+describe("a call whose light thread is killed", function()
+    it("leaves nothing in the worker once its request has ended", function()
+        local baseline = server:play [[
+            collectgarbage() collectgarbage() ngx.print(collectgarbage "count")
+        ]]
+        for _ = 1, 30 do
+            server:play(KILL)
+        end
+        local after = server:play [[
+            ngx.sleep(0.3) collectgarbage() collectgarbage() ngx.print(collectgarbage "count")
+        ]]
+        -- 1800 slots, with a semaphore each, would be far more.
+        assert.is_true(tonumber(after.body) - tonumber(baseline.body) < 300)
+    end)
+end)
+
 describe("a lock that is garbage", function()
     it("is held until its request ends", function()
         local reply = server:play {

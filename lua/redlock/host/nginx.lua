@@ -236,7 +236,7 @@ board = Switchboard.new {
 -- ---- the host ----
 
 local nginx = {}
-local calls = board:calls()
+local calls = board:calls(find_request)
 
 local function can_wait()
     return yieldable[ngx.get_phase()]
@@ -251,7 +251,7 @@ function nginx.acquire(lock, detach, ...)
     if not can_wait() then
         return refuse "acquire"
     end
-    return board:run(core.submit_acquire, lock, lock, find_request(), detach, ...)
+    return calls.acquire(lock, detach, ...)
 end
 
 function nginx.extend(lock, ttl)

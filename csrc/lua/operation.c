@@ -315,15 +315,17 @@ static int begin_close(lua_State *L)
     return 1;
 }
 
-/* core.watch(lock, outbox, tag) -> whether the tag will be posted once, when the lock is over */
+/* core.watch(lock, outbox, tag) -> whether the tag will be posted once, when the lock is over; and
+ * whether the lock ends with a request */
 static int watch(lua_State *L)
 {
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     struct rlk_outbox *outbox = check_outbox(L, 2);
     uint64_t tag = (uint64_t)luaL_checknumber(L, 3);
-    lua_pushboolean(L, lock->holding &&
-                           rlk_client_watch(lock->shared->client, lock->holding, outbox, tag));
-    return 1;
+    struct rlk_holding *holding = lock->holding;
+    lua_pushboolean(L, holding && rlk_client_watch(lock->shared->client, holding, outbox, tag));
+    lua_pushboolean(L, holding && rlk_is_linked(&holding->bond.link));
+    return 2;
 }
 
 /* ---- doorbells ---- */

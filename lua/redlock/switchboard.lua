@@ -23,7 +23,7 @@ Switchboard.__index = Switchboard
 -- * `weak`: slots are only kept by those who wait, and are abandoned when those are collected
 -- @tparam table host
 function Switchboard.new(host)
-    return setmetatable({ host = host, pending = 0 }, Switchboard)
+    return setmetatable({ host = host, pending = 0, lasting = 0 }, Switchboard)
 end
 
 -- In the child of a fork everything is new: what was under way is the parent's.
@@ -37,7 +37,8 @@ local function be_in_own_process(self)
     self.watches = {}
     self.free = {}
     self.last_tag = 0
-    self.pending = 0
+    self.pending = 0 -- what is still to come
+    self.lasting = 0 -- of that, watches that no request ends
 end
 
 --- Where the engines put what they have to tell. The hosts read its bell.
@@ -161,11 +162,13 @@ end
 function Switchboard:watch(lock, fn)
     be_in_own_process(self)
     local tag = next_tag(self)
-    if not core.watch(lock, self.outbox, tag) then
+    local watched, is_bound = core.watch(lock, self.outbox, tag)
+    if not watched then
         return nil
     end
-    local watch = { lock = lock, fn = fn }
+    local watch = { lock = lock, fn = fn, lasts = is_bound and 0 or 1 }
     self.watches[tag] = watch
+    self.lasting = self.lasting + watch.lasts
     self.pending = self.pending + 1
     return watch
 end
@@ -191,6 +194,7 @@ local function settle(self, tag)
     elseif watch then
         self.watches[tag] = nil
         self.pending = self.pending - 1
+        self.lasting = self.lasting - watch.lasts
         tell(self, watch)
         if self.host.over then
             self.host.over(watch)

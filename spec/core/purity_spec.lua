@@ -7,7 +7,7 @@ local ALLOWED = {}
 for name in ([[
     calloc realloc free memchr memcmp memcpy memmem memmove memrchr memset
     snprintf strcasecmp strchr strcmp strlen strncasecmp strpbrk strspn strstr
-    redisFormatCommandArgv redisFreeCommand freeReplyObject
+    redisFormatSdsCommandArgv redisFreeSdsCommand freeReplyObject
     redisReaderCreate redisReaderFeed redisReaderFree redisReaderGetReply
     __assert_fail __popcountdi2 _GLOBAL_OFFSET_TABLE_
 ]]):gmatch("%S+") do

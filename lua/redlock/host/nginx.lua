@@ -21,7 +21,7 @@ local FIRST_PAUSE, LAST_PAUSE = 2, 60 -- seconds until a bell that did not come 
 local POLL = 0.001 -- seconds between looks without a bell
 local LOOK_OUT = 0.02 -- the same, for a lock that might be lost
 local STALE = 0.2 -- seconds after which one who looks for all is thought dead
-local LONG = 3600
+local PULSE = 1 -- seconds without a sign of life after which the bell is thought dead
 local NO_TIMEOUT = 2147483647 -- milliseconds, the most that a cosocket takes
 
 -- luacheck: push ignore 113
@@ -39,7 +39,9 @@ local yieldable = {
 -- luacheck: pop
 
 local board
-local bell -- nil, or { up = whether it rings, is_coming, due = until when no other is tried }
+-- nil, or { up = whether it rings, seen = when it last gave a sign of life, is_coming, due = until when
+-- no other is tried }
+local bell
 local pause = FIRST_PAUSE
 local has_run_timers = false
 local looking_until = 0 -- somebody looks for all, and has said so until then
@@ -108,12 +110,18 @@ local function silence(this)
     end
 end
 
+-- A worker that exits does not wait for locks that only its end would release.
+local function is_needed()
+    return board.pending > (ngx.worker.exiting() and board.lasting or 0)
+end
+
 -- Until nobody has needed it for long enough.
 local function watch_over(this)
     local idle = 0
     repeat
         ngx.sleep(TICK)
-        idle = board.pending == 0 and idle + TICK or 0
+        this.seen = core.clock()
+        idle = is_needed() and 0 or idle + TICK
     until bell ~= this or idle > LINGER or (idle > 0 and ngx.worker.exiting())
     silence(this)
 end
@@ -123,12 +131,10 @@ local function listen(this)
     if not socket then
         return
     end
-    this.up, pause = true, FIRST_PAUSE
+    this.up, this.seen, pause = true, core.clock(), FIRST_PAUSE
     ngx.thread.spawn(watch_over, this)
     repeat
-        this.takes = true
         board:take()
-        this.takes = false
     until not socket:receiveany(64)
 end
 
@@ -186,12 +192,20 @@ local function sleep(slot, seconds)
     end
 end
 
+-- A bell whose timer was ended from within (by ngx.exit in an on_lost function) is none.
+local function check_pulse()
+    if bell and bell.up and core.clock() > bell.seen + PULSE then
+        silence(bell)
+    end
+end
+
 local function wait(slot)
     slot.waits = true
     while not slot.done do
         need_bell()
         if bell and bell.up then
-            sleep(slot, LONG)
+            sleep(slot, PULSE)
+            check_pulse()
         elseif core.clock() > looking_until then
             look_for_all(slot)
         else
@@ -206,14 +220,26 @@ local function wait(slot)
     return true
 end
 
-local function run_later(premature, body, ...) -- luacheck: ignore premature
-    body(...)
+local function run_later(premature, call) -- luacheck: ignore premature
+    call.has_begun = true
+    call.body(unpack(call))
 end
 
--- Beside the bell's light thread; or if a request's looks for all, not as that request's.
+local function run_unless_begun(call)
+    ngx.sleep(PULSE)
+    if not call.has_begun then
+        run_later(false, call)
+    end
+end
+
+-- In a timer, since what users do there must not end anybody else's light thread. Where none can be
+-- had, or one was accepted and not run, in whatever light thread this is.
 local function start(body, ...)
-    if (bell and bell.takes) or not run_timer(run_later, body, ...) then
-        ngx.thread.spawn(body, ...)
+    local call = { body = body, ... }
+    if run_timer(run_later, call) then
+        ngx.thread.spawn(run_unless_begun, call)
+    else
+        ngx.thread.spawn(run_later, false, call)
     end
 end
 

@@ -1,13 +1,15 @@
 -- The least that a user of a Redis server must be allowed, and what is missing without each part.
 
+local event_loops = require "support.event_loops"
 local process = require "support.process"
 local quorum = require "support.quorum"
 local servers = require "servers"
 local wait = require "support.wait"
 
 -- The README quotes this line.
-local RULE = "on >secret ~* &redlock:* -@all +eval +evalsha +get +set +del +exists +expire +pexpire"
-    .. " +pttl +zadd +zrem +zpopmin +zcard +publish +subscribe +info +select +client|setname"
+local RULE = "on >secret ~* &redlock:* -@all +eval +evalsha +get +mget +set +del +exists +expire"
+    .. " +pexpire +pttl +zadd +zrem +zpopmin +zcard +publish +subscribe +info +select"
+    .. " +client|setname"
 
 local unpack = table.unpack or unpack
 
@@ -63,6 +65,21 @@ local function start_waiter(seconds)
         ]],
         args = { url, seconds or LONG },
     }
+end
+
+-- Acquires and releases locks that are all wanted at the same time; how many were had.
+local function hold_many(client, prefix, count)
+    local loop, had = event_loops.cqueues(), 0
+    loop.run(function()
+        for index = 1, count do
+            loop.spawn(function()
+                local lock = client:try(prefix .. index)
+                had = had + (lock and 1 or 0)
+                assert(not lock or lock:release())
+            end)
+        end
+    end)
+    return had
 end
 
 local function has_waiter()
@@ -133,6 +150,10 @@ describe("the rule", function()
         end, 1.1))
     end)
 
+    it("allows many locks at the same time", function()
+        assert.equal(100, hold_many(new_client(), "job", 100))
+    end)
+
     it("allows to wait, and to wake who waits", function()
         local lock = assert(new_client():try "job")
         local waiter = start_waiter()
@@ -163,6 +184,27 @@ describe("the rule", function()
             assert.is_true(lock:extend(60))
             assert.is_true(lock:release())
         end
+    end)
+end)
+
+describe("a name that the rule does not allow", function()
+    it("is the trouble of its lock alone, also beside many others", function()
+        allow((RULE:gsub("~%*", "~job* ~{job*")))
+        local client, loop = new_client(), event_loops.cqueues()
+        local had, forbidden = 0, 0
+        loop.run(function()
+            for index = 1, 100 do
+                loop.spawn(function()
+                    local name = (index % 10 == 0 and "other" or "job") .. index
+                    local lock, _, code = client:try(name)
+                    had = had + (lock and 1 or 0)
+                    forbidden = forbidden + (code == "unavailable" and 1 or 0)
+                    assert(not lock or lock:release())
+                end)
+            end
+        end)
+        assert.same({ 90, 10 }, { had, forbidden })
+        assert.equal("0", node:cli("EVAL", "return #redis.call('KEYS', '*[0-9]')", "0"))
     end)
 end)
 
@@ -214,6 +256,10 @@ describe("the rule without", function()
         ["+evalsha"] = nothing_works,
         ["+eval"] = nothing_works, -- where the script is not in the server's cache
         ["+get"] = nothing_works,
+        ["+mget"] = function() -- locks that travel together go one by one then
+            assert.equal(100, hold_many(new_client(), "job", 100))
+            assert.matches("mget", node:cli("ACL", "LOG"))
+        end,
         ["+set"] = nothing_works,
         ["~*"] = nothing_works,
         ["+expire"] = extension_fails,

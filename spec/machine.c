@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/agenda.h"
+#include "core/batches.h"
 #include "core/endpoint.h"
 #include "core/line.h"
 #include "core/lock.h"
@@ -22,10 +23,12 @@
 #define LOCK "machine.lock"
 #define NODE "machine.node"
 #define MEMO "machine.memo"
+#define BATCHES "machine.batches"
 #define AGENDA "machine.agenda"
 #define LINES "machine.lines"
 
-static const char *const kinds[] = {"acquire", "extend", "extend_many", "release", "inspect", NULL};
+static const char *const kinds[] = {"acquire", "acquire_many", "extend",  "extend_many",
+                                    "release", "release_many", "inspect", NULL};
 static const char *const states[] = {"idle",  "standing_by", "acquiring", "waiting",
                                      "owned", "releasing",   "inspecting"};
 static const char *const outcomes[] = {"pending",  "acquired",    "extended",
@@ -180,13 +183,14 @@ static void push_request(lua_State *L, const struct rlk_request *request)
     set_whole(L, "fence_ttl_s", request->fence_ttl_s);
     set_text(L, "waiter", request->waiter);
     set_whole(L, "arrival_us", request->arrival_us);
+    set_boolean(L, "queued", request->queued);
     set_boolean(L, "fair", request->fair);
     set_boolean(L, "batchable", request->batchable);
     set_boolean(L, "steps_back", request->steps_back);
     set_boolean(L, "once", request->once);
 }
 
-/* The table on top of the stack; key and token are its own. */
+/* The table on top of the stack; the key is its own. */
 static struct rlk_request check_request(lua_State *L)
 {
     int index = lua_gettop(L);
@@ -195,7 +199,9 @@ static struct rlk_request check_request(lua_State *L)
         .fence = whole_field(L, index, "fence", 0),
         .fence_ttl_s = whole_field(L, index, "fence_ttl_s", 0),
         .arrival_us = whole_field(L, index, "arrival_us", 0),
+        .queued = boolean_field(L, index, "queued"),
         .fair = boolean_field(L, index, "fair"),
+        .batchable = boolean_field(L, index, "batchable"),
         .once = boolean_field(L, index, "once"),
         .steps_back = boolean_field(L, index, "steps_back"),
     };
@@ -204,10 +210,11 @@ static struct rlk_request check_request(lua_State *L)
     if (waiter)
         copy_text(L, request.waiter, sizeof request.waiter, waiter, len);
     request.key.bytes = string_field(L, index, "key", &request.key.len);
-    request.token = string_field(L, index, "token", NULL);
     if (!request.key.bytes)
         luaL_error(L, "a request has a key");
-    request.token = request.token ? request.token : "";
+    const char *token = string_field(L, index, "token", &len);
+    if (token)
+        copy_text(L, request.token, sizeof request.token, token, len);
     return request;
 }
 
@@ -706,20 +713,46 @@ static int node_in_flight(lua_State *L)
     return 1;
 }
 
-/* node:send(kind, request or list, memo): each with tag and round; a list for extend_many only */
+static enum rlk_request_kind check_kind(lua_State *L, int index)
+{
+    return (enum rlk_request_kind)luaL_checkoption(L, index, NULL, kinds);
+}
+
+/* What is sent as acquire_many are acquires. */
+static enum rlk_request_kind kind_of_one(enum rlk_request_kind kind)
+{
+    for (int one = 0; one < RLK_REQUEST_KINDS; one++)
+        if (rlk_kind_of_many((enum rlk_request_kind)one) == kind && one != (int)kind)
+            return (enum rlk_request_kind)one;
+    return kind;
+}
+
+/* node:send(kind, request or list, memo): each with tag and round; a list for kinds of many only */
 static int node_send(lua_State *L)
 {
     static struct rlk_request requests[RLK_BATCH_MAX];
     static struct rlk_asker askers[RLK_BATCH_MAX];
     struct rlk_node *node = check_node(L);
-    enum rlk_request_kind kind = (enum rlk_request_kind)luaL_checkoption(L, 2, NULL, kinds);
+    enum rlk_request_kind kind = check_kind(L, 2);
     struct rlk_memo *memo = lua_isnoneornil(L, 4) ? NULL : luaL_checkudata(L, 4, MEMO);
     size_t count = check_requests(L, 3, requests, askers);
-    requests[0].kind = kind;
+    requests[0].kind = kind_of_one(kind);
     requests[0].round = askers[0].round;
-    bool sent = kind == RLK_EXTEND_MANY ? rlk_node_send_batch(node, requests, askers, count)
-                                        : rlk_node_send(node, &requests[0], askers[0], memo);
+    bool sent = requests[0].kind != kind ? rlk_node_send_many(node, requests, askers, count, memo)
+                                         : rlk_node_send(node, &requests[0], askers[0], memo);
     lua_pushboolean(L, sent);
+    return 1;
+}
+
+static int node_takes_many(lua_State *L)
+{
+    lua_pushboolean(L, rlk_node_takes_many(check_node(L)));
+    return 1;
+}
+
+static int node_knows(lua_State *L)
+{
+    lua_pushboolean(L, rlk_node_knows(check_node(L), check_kind(L, 2)));
     return 1;
 }
 
@@ -771,6 +804,78 @@ static int node_next_event(lua_State *L)
     return 1;
 }
 
+/* ---- batches ---- */
+
+struct key_copy {
+    struct key_copy *next;
+    char bytes[RLK_KEY_MAX];
+};
+
+struct batches {
+    struct rlk_batches batches;
+    struct rlk_memo memos[RLK_REQUEST_KINDS];
+    struct key_copy *keys;
+};
+
+static struct batches *check_batches(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, BATCHES);
+}
+
+/* batches(node, others): others share their memos with it */
+static int new_batches(lua_State *L)
+{
+    struct rlk_node *node = check_node(L);
+    struct batches *others = lua_isnoneornil(L, 2) ? NULL : check_batches(L, 2);
+    lua_settop(L, 2);
+    struct batches *batches = new_object(L, sizeof *batches, BATCHES);
+    rlk_batches_init(&batches->batches, node, others ? others->memos : batches->memos);
+    lua_newtable(L);
+    for (int i = 1; i <= 2; i++) {
+        lua_pushvalue(L, i);
+        lua_rawseti(L, -2, i);
+    }
+    rlk_setcompanion(L, -2);
+    return 1;
+}
+
+static int collect_batches(lua_State *L)
+{
+    struct batches *batches = check_batches(L, 1);
+    rlk_batches_free(&batches->batches);
+    for (int kind = 0; kind < RLK_REQUEST_KINDS; kind++)
+        rlk_memo_free(&batches->memos[kind]);
+    while (batches->keys) {
+        struct key_copy *next = batches->keys->next;
+        free(batches->keys);
+        batches->keys = next;
+    }
+    return 0;
+}
+
+/* batches:send(kind, request): with tag and round */
+static int batches_send(lua_State *L)
+{
+    struct batches *batches = check_batches(L, 1);
+    struct rlk_request requests[RLK_BATCH_MAX];
+    struct rlk_asker askers[RLK_BATCH_MAX];
+    check_requests(L, 3, requests, askers);
+    struct key_copy *copy = malloc(sizeof *copy);
+    memcpy(copy->bytes, requests[0].key.bytes, requests[0].key.len);
+    copy->next = batches->keys;
+    batches->keys = copy;
+    requests[0].kind = check_kind(L, 2);
+    requests[0].key.bytes = copy->bytes;
+    rlk_batches_send(&batches->batches, &requests[0], askers[0]);
+    return 0;
+}
+
+static int batches_flush(lua_State *L)
+{
+    rlk_batches_flush(&check_batches(L, 1)->batches);
+    return 0;
+}
+
 /* ---- wire ---- */
 
 /* encode(kind, request or list, by_text) -> bytes */
@@ -778,10 +883,10 @@ static int encode(lua_State *L)
 {
     static struct rlk_request requests[RLK_BATCH_MAX];
     static struct rlk_asker askers[RLK_BATCH_MAX];
-    enum rlk_request_kind kind = (enum rlk_request_kind)luaL_checkoption(L, 1, NULL, kinds);
+    enum rlk_request_kind kind = check_kind(L, 1);
     struct rlk_buffer out = {0};
     size_t count = check_requests(L, 2, requests, askers);
-    requests[0].kind = kind;
+    requests[0].kind = kind_of_one(kind);
     if (!rlk_wire_request(&out, kind, requests, count, lua_toboolean(L, 3)))
         return luaL_error(L, "not encoded");
     lua_pushlstring(L, rlk_buffer_bytes(&out), rlk_buffer_len(&out));
@@ -798,14 +903,14 @@ static int new_memo(lua_State *L)
 static int collect_memo(lua_State *L)
 {
     struct rlk_memo *memo = luaL_checkudata(L, 1, MEMO);
-    rlk_buffer_free(&memo->bytes);
+    rlk_memo_free(memo);
     return 0;
 }
 
 /* decode(kind, reply's bytes, count = 1, index = 1) -> vote */
 static int decode(lua_State *L)
 {
-    enum rlk_request_kind kind = (enum rlk_request_kind)luaL_checkoption(L, 1, NULL, kinds);
+    enum rlk_request_kind kind = check_kind(L, 1);
     size_t len, count = (size_t)luaL_optinteger(L, 3, 1), index = (size_t)luaL_optinteger(L, 4, 1);
     const char *bytes = luaL_checklstring(L, 2, &len);
     redisReader *reader = redisReaderCreate();
@@ -852,8 +957,7 @@ static int read_number(lua_State *L)
 /* script(kind) -> SHA1, text */
 static int get_script(lua_State *L)
 {
-    const struct rlk_script *script =
-        rlk_script((enum rlk_request_kind)luaL_checkoption(L, 1, NULL, kinds));
+    const struct rlk_script *script = rlk_script(check_kind(L, 1));
     lua_pushstring(L, script->sha1);
     lua_pushlstring(L, script->text, script->text_len);
     return 2;
@@ -1109,6 +1213,7 @@ static const luaL_Reg functions[] = {
     {"quorum", new_quorum},
     {"node", new_node},
     {"memo", new_memo},
+    {"batches", new_batches},
     {"agenda", new_agenda},
     {"lines", new_lines},
     {"siphash", siphash},
@@ -1172,6 +1277,8 @@ static const luaL_Reg node_methods[] = {
     {"is_ready", node_is_ready},
     {"in_flight", node_in_flight},
     {"send", node_send},
+    {"takes_many", node_takes_many},
+    {"knows", node_knows},
     {"output", node_output},
     {"feed", node_feed},
     {"next_event", node_next_event},
@@ -1179,6 +1286,12 @@ static const luaL_Reg node_methods[] = {
 };
 
 static const luaL_Reg memo_methods[] = {{NULL, NULL}};
+
+static const luaL_Reg batches_methods[] = {
+    {"send", batches_send},
+    {"flush", batches_flush},
+    {NULL, NULL},
+};
 
 static const luaL_Reg agenda_methods[] = {
     {"reserve", agenda_reserve}, {"set", agenda_set}, {"next", agenda_next},
@@ -1200,6 +1313,7 @@ int luaopen_machine(lua_State *L)
     new_type(L, LOCK, lock_methods, index_lock, NULL);
     new_type(L, NODE, node_methods, NULL, collect_node);
     new_type(L, MEMO, memo_methods, NULL, collect_memo);
+    new_type(L, BATCHES, batches_methods, NULL, collect_batches);
     new_type(L, AGENDA, agenda_methods, NULL, collect_agenda);
     new_type(L, LINES, lines_methods, NULL, collect_lines);
     lua_newtable(L);

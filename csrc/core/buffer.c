@@ -20,7 +20,7 @@ static bool grow(struct rlk_buffer *buffer, size_t needed)
     return true;
 }
 
-bool rlk_buffer_append(struct rlk_buffer *buffer, const void *bytes, size_t len)
+char *rlk_buffer_reserve(struct rlk_buffer *buffer, size_t len)
 {
     size_t used = rlk_buffer_len(buffer);
     if (buffer->end + len > buffer->capacity && buffer->start > 0) {
@@ -29,9 +29,18 @@ bool rlk_buffer_append(struct rlk_buffer *buffer, const void *bytes, size_t len)
         buffer->end = used;
     }
     if (used + len > buffer->capacity && !grow(buffer, used + len))
+        return NULL;
+    return buffer->bytes + buffer->end;
+}
+
+bool rlk_buffer_append(struct rlk_buffer *buffer, const void *bytes, size_t len)
+{
+    if (len == 0)
+        return true;
+    char *room = rlk_buffer_reserve(buffer, len);
+    if (!room)
         return false;
-    if (len > 0)
-        memcpy(buffer->bytes + buffer->end, bytes, len);
+    memcpy(room, bytes, len);
     buffer->end += len;
     return true;
 }

@@ -820,7 +820,8 @@ static void pay_debts(struct rlk_lock *lock, int node, struct rlk_request *reque
     bool releases = debts & RLK_ROUND_TOKEN, leaves = debts & RLK_ROUND_LEAVE;
     request->kind = RLK_RELEASE;
     request->round = lock->round | debts;
-    request->token = releases ? lock->tallies[node].owed_token : "";
+    if (releases)
+        memcpy(request->token, lock->tallies[node].owed_token, sizeof request->token);
     request->once = true;
     if (releases && !leaves && (lock->quorum->inbox_ready & bit) && goes_on_waiting(lock)) {
         request->steps_back = true;
@@ -840,26 +841,42 @@ static int64_t fence_ttl_s(const struct rlk_lock *lock)
     return twice_s > agreed_s ? twice_s : agreed_s;
 }
 
+/* It needs nothing that only the script for one lock can do. */
+static bool is_plain(const struct rlk_lock *lock, const struct rlk_request *request)
+{
+    switch (request->kind) {
+    case RLK_ACQUIRE:
+        return !request->fair && !request->queued;
+    case RLK_EXTEND:
+        return lock->renewing && lock->t0_ms < lock->refresh_at_ms;
+    case RLK_RELEASE:
+        return !request->waiter[0];
+    default:
+        return false;
+    }
+}
+
 static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
     request->kind = lock->kind;
     request->round = lock->round;
-    request->token = lock->lease.token;
+    memcpy(request->token, lock->lease.token, sizeof request->token);
     request->ttl_ms = lock->round_ttl_ms;
     request->fence = lock->lease.fence;
     request->fence_ttl_s = fence_ttl_s(lock);
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
-    request->batchable = lock->renewing && lock->t0_ms < lock->refresh_at_ms;
     /* The others may end the round before this one has answered. */
     request->once = lock->kind == RLK_RELEASE || (lock->kind == RLK_EXTEND && !lock->renewing);
     bool joins = lock->state == RLK_ACQUIRING && lock->lease.terms.wait_ms > 0 &&
                  (lock->quorum->inbox_ready & bit);
+    request->queued = joins && ((lock->joined | lock->woken) & bit);
     if (joins)
         lock->joined |= bit;
     if (joins || (lock->kind == RLK_RELEASE && (lock->joined & bit)))
         name_waiter(lock, request);
+    request->batchable = is_plain(lock, request);
     if (lock->kind == RLK_RELEASE)
         lock->joined &= ~bit;
     if (lock->kind == RLK_ACQUIRE)
@@ -873,7 +890,7 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *
     rlk_nodes bit = rlk_node_bit(node);
     if (!(rlk_lock_wants(lock) & bit))
         return false;
-    *request = (struct rlk_request){.key = lock->key, .token = lock->lease.token};
+    *request = (struct rlk_request){.key = lock->key};
     if (rlk_debts_due(&lock->debts) & bit)
         pay_debts(lock, node, request);
     else

@@ -30,6 +30,7 @@ struct rlk_node {
     int step, step_count;
     int64_t uptime_s;
     enum { ASSUMED, KNOWN, UNKNOWN } scripts[RLK_REQUEST_KINDS]; /* in the server's cache */
+    bool refuses_many;
 
     struct rlk_buffer output;
     struct rlk_buffer in_flight; /* of struct expected */
@@ -105,7 +106,12 @@ bool rlk_node_is_ready(const struct rlk_node *node)
 
 bool rlk_node_knows(const struct rlk_node *node, enum rlk_request_kind kind)
 {
-    return node->scripts[kind] == KNOWN;
+    return node->scripts[kind] == KNOWN || node->scripts[rlk_kind_of_many(kind)] == KNOWN;
+}
+
+bool rlk_node_takes_many(const struct rlk_node *node)
+{
+    return !node->refuses_many;
 }
 
 size_t rlk_node_in_flight(const struct rlk_node *node)
@@ -126,7 +132,7 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason)
 static bool ask(struct rlk_node *node, enum step step, int argc, const char **argv)
 {
     node->steps[node->step_count++] = step;
-    return rlk_wire_command(&node->output, argc, argv, NULL);
+    return rlk_wire_command(&node->output, argc, argv);
 }
 
 static bool ask_auth(struct rlk_node *node)
@@ -162,6 +168,7 @@ bool rlk_node_open(struct rlk_node *node)
     node->step = node->step_count = 0;
     node->uptime_s = -1;
     memset(node->scripts, 0, sizeof node->scripts);
+    node->refuses_many = false;
     const char *channel = node->login.channel;
     bool asked = new_reader(node) && ask_auth(node) && ask_name(node);
     if (channel)
@@ -237,32 +244,32 @@ static bool goes_by_text(struct rlk_node *node, enum rlk_request_kind kind, bool
     return by_text;
 }
 
-bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
-                   struct rlk_memo *memo)
-{
-    enum rlk_request_kind kind = request->kind;
-    assert(node->phase == READY && !node->login.channel);
-    bool by_text = goes_by_text(node, kind, request->once);
-    if (!expect(node, kind, by_text, &asker, 1))
-        return false;
-    bool sent = memo ? rlk_wire_remembered(&node->output, memo, asker.tag, request, by_text)
-                     : rlk_wire_request(&node->output, kind, request, 1, by_text);
-    if (!sent)
-        expect_no_more(node, 1);
-    return sent;
-}
-
-bool rlk_node_send_batch(struct rlk_node *node, const struct rlk_request *requests,
-                         const struct rlk_asker *askers, size_t count)
+static bool send_as(struct rlk_node *node, enum rlk_request_kind kind,
+                    const struct rlk_request *requests, const struct rlk_asker *askers,
+                    size_t count, struct rlk_memo *memo)
 {
     assert(node->phase == READY && !node->login.channel);
-    bool by_text = goes_by_text(node, RLK_EXTEND_MANY, false);
-    if (!expect(node, RLK_EXTEND_MANY, by_text, askers, count))
+    bool by_text = goes_by_text(node, kind, requests->once);
+    if (!expect(node, kind, by_text, askers, count))
         return false;
-    bool sent = rlk_wire_request(&node->output, RLK_EXTEND_MANY, requests, count, by_text);
+    bool sent =
+        memo ? rlk_wire_remembered(&node->output, memo, kind, requests, askers, count, by_text)
+             : rlk_wire_request(&node->output, kind, requests, count, by_text);
     if (!sent)
         expect_no_more(node, count);
     return sent;
+}
+
+bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
+                   struct rlk_memo *memo)
+{
+    return send_as(node, request->kind, request, &asker, 1, memo);
+}
+
+bool rlk_node_send_many(struct rlk_node *node, const struct rlk_request *requests,
+                        const struct rlk_asker *askers, size_t count, struct rlk_memo *memo)
+{
+    return send_as(node, rlk_kind_of_many(requests->kind), requests, askers, count, memo);
 }
 
 const char *rlk_node_output(const struct rlk_node *node, size_t *len)
@@ -364,6 +371,30 @@ static bool event_of_message(struct rlk_node *node, struct rlk_event *event)
     return is_message && rlk_wire_wake(message->str, (size_t)message->len, &event->wake);
 }
 
+static bool is_of_many(enum rlk_request_kind kind)
+{
+    return kind == RLK_ACQUIRE_MANY || kind == RLK_EXTEND_MANY || kind == RLK_RELEASE_MANY;
+}
+
+/* What the reply says to the next of those who asked as one, and what that tells of the server. */
+static struct rlk_vote vote_of_reply(struct rlk_node *node, const struct expected *expected)
+{
+    struct rlk_vote vote = rlk_wire_vote(expected->kind, node->reply, expected->count, node->index);
+    if (vote.reason == RLK_NOSCRIPT && expected->by_text)
+        vote.reason = RLK_UNKNOWN_ERROR; /* it has the script in hand */
+    bool is_refusal = node->reply->type == REDIS_REPLY_ERROR &&
+                      (vote.reason == RLK_NOPERM || vote.reason == RLK_UNKNOWN_ERROR);
+    if (vote.reason == RLK_NOSCRIPT)
+        node->scripts[expected->kind] = UNKNOWN;
+    else if (rlk_reason_is_answer(vote.reason))
+        node->scripts[expected->kind] = KNOWN;
+    if (is_refusal && is_of_many(expected->kind)) {
+        node->refuses_many = true;
+        vote.reason = RLK_NOSCRIPT;
+    }
+    return without_secrets(node, vote);
+}
+
 /* The next of the votes that the reply, or the loss of the connection, gives to those in flight. */
 static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
 {
@@ -374,14 +405,7 @@ static bool event_of_vote(struct rlk_node *node, struct rlk_event *event)
     event->kind = RLK_EVENT_VOTE;
     event->vote = (struct rlk_vote){.reason = node->close_reason};
     if (node->phase == READY)
-        event->vote = without_secrets(
-            node, rlk_wire_vote(expected.kind, node->reply, expected.count, node->index));
-    if (event->vote.reason == RLK_NOSCRIPT && expected.by_text)
-        event->vote.reason = RLK_UNKNOWN_ERROR; /* it has the script in hand */
-    if (event->vote.reason == RLK_NOSCRIPT)
-        node->scripts[expected.kind] = UNKNOWN;
-    else if (rlk_reason_is_answer(event->vote.reason))
-        node->scripts[expected.kind] = KNOWN;
+        event->vote = vote_of_reply(node, &expected);
     memcpy(&event->asker, rlk_buffer_bytes(&node->askers), sizeof event->asker);
     rlk_buffer_consume(&node->askers, sizeof event->asker);
     if (++node->index == expected.count) {

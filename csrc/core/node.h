@@ -25,12 +25,6 @@ struct rlk_login {
     const char *channel;     /* NULL: a connection for requests; else the inbox to subscribe to */
 };
 
-/* Who asked: opaque to the node, brought back with the vote. */
-struct rlk_asker {
-    uint64_t tag;
-    uint32_t round;
-};
-
 enum rlk_event_kind { RLK_EVENT_READY, RLK_EVENT_VOTE, RLK_EVENT_WAKE, RLK_EVENT_BROKEN };
 
 struct rlk_event {
@@ -56,8 +50,8 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason);
 /* Logged in, and so ready for requests; or subscribed. */
 bool rlk_node_is_ready(const struct rlk_node *node);
 
-/* It has run the script on this connection, and so will not say NOSCRIPT to it unless its cache
- * is flushed. */
+/* It has run the script, for one or for many, on this connection, and so most likely will not say
+ * NOSCRIPT. */
 bool rlk_node_knows(const struct rlk_node *node, enum rlk_request_kind kind);
 
 /* Requests that have no reply yet. */
@@ -68,9 +62,14 @@ size_t rlk_node_in_flight(const struct rlk_node *node);
 bool rlk_node_send(struct rlk_node *node, const struct rlk_request *request, struct rlk_asker asker,
                    struct rlk_memo *memo);
 
-/* Queues extensions that travel as one RLK_EXTEND_MANY; at most RLK_BATCH_MAX. */
-bool rlk_node_send_batch(struct rlk_node *node, const struct rlk_request *requests,
-                         const struct rlk_asker *askers, size_t count);
+/* Queues several of a kind that travel as one, of rlk_kind_of_many(); at most RLK_BATCH_MAX. */
+bool rlk_node_send_many(struct rlk_node *node, const struct rlk_request *requests,
+                        const struct rlk_asker *askers, size_t count, struct rlk_memo *memo);
+
+/* False once the server of this connection has refused several as one, as it may where not all of
+ * them are permitted. It has done nothing then, and who asked is told RLK_NOSCRIPT: to be asked
+ * again, one by one. */
+bool rlk_node_takes_many(const struct rlk_node *node);
 
 const char *rlk_node_output(const struct rlk_node *node, size_t *len);
 void rlk_node_written(struct rlk_node *node, size_t len);

@@ -9,8 +9,9 @@
 const struct rlk_script *rlk_script(enum rlk_request_kind kind)
 {
     static const struct rlk_script *const scripts[RLK_REQUEST_KINDS] = {
-        [RLK_ACQUIRE] = &script_acquire,         [RLK_EXTEND] = &script_extend,
-        [RLK_EXTEND_MANY] = &script_extend_many, [RLK_RELEASE] = &script_release,
+        [RLK_ACQUIRE] = &script_acquire, [RLK_ACQUIRE_MANY] = &script_acquire_many,
+        [RLK_EXTEND] = &script_extend,   [RLK_EXTEND_MANY] = &script_extend_many,
+        [RLK_RELEASE] = &script_release, [RLK_RELEASE_MANY] = &script_release_many,
         [RLK_INSPECT] = &script_inspect,
     };
     return scripts[kind];

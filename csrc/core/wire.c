@@ -10,31 +10,20 @@
 
 #define SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
 #define NUMBER_SIZE 24
-#define ARGUMENTS_MAX 20
+#define NOBODY "-" /* in the place of a waiter's id */
 
-/* An argument list in the making. Only borrows. */
-struct arguments {
-    int count;
-    const char *values[ARGUMENTS_MAX];
-    size_t lengths[ARGUMENTS_MAX];
+/* ---- requests ---- */
+
+/* A command in the making, at the end of a buffer. */
+struct command {
+    struct rlk_buffer *out;
+    size_t len_before;
+    bool failed; /* no memory */
 };
 
-static void add(struct arguments *arguments, const char *value, size_t len)
-{
-    assert(arguments->count < ARGUMENTS_MAX);
-    arguments->values[arguments->count] = value;
-    arguments->lengths[arguments->count++] = len;
-}
-
-static void add_text(struct arguments *arguments, const char *text)
-{
-    add(arguments, text, strlen(text));
-}
-
-static const char *decimal(char text[NUMBER_SIZE], int64_t number)
+static const char *decimal(char text[NUMBER_SIZE], uint64_t number)
 {
     char *digit = text + NUMBER_SIZE - 1;
-    assert(number >= 0);
     *digit = '\0';
     do
         *--digit = (char)('0' + number % 10);
@@ -42,16 +31,72 @@ static const char *decimal(char text[NUMBER_SIZE], int64_t number)
     return digit;
 }
 
-bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths)
+static char *append(char *at, const char *bytes, size_t len)
 {
-    sds bytes =
-        NULL; /* several times faster than redisFormatCommandArgv(), which prints by printf */
-    long long len = redisFormatSdsCommandArgv(&bytes, argc, argv, lengths);
-    if (len < 0)
-        return false;
-    bool appended = rlk_buffer_append(out, bytes, (size_t)len);
-    redisFreeSdsCommand(bytes);
-    return appended;
+    return (char *)memcpy(at, bytes, len) + len;
+}
+
+/* "*3\r\n" or "$3\r\n" */
+static char *append_header(char *at, char type, size_t number)
+{
+    char text[NUMBER_SIZE];
+    const char *digits = decimal(text, number);
+    *at++ = type;
+    at = append(at, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
+    return append(at, "\r\n", 2);
+}
+
+static struct command begin(struct rlk_buffer *out, size_t words)
+{
+    struct command command = {.out = out, .len_before = rlk_buffer_len(out)};
+    char *at = rlk_buffer_reserve(out, NUMBER_SIZE + 3);
+    command.failed = !at;
+    if (at)
+        out->end += (size_t)(append_header(at, '*', words) - at);
+    return command;
+}
+
+static void add(struct command *command, const char *bytes, size_t len)
+{
+    struct rlk_buffer *out = command->out;
+    char *at = command->failed ? NULL : rlk_buffer_reserve(out, len + NUMBER_SIZE + 5);
+    command->failed = !at;
+    if (!at)
+        return;
+    char *behind = append_header(at, '$', len);
+    if (len > 0)
+        behind = append(behind, bytes, len);
+    behind = append(behind, "\r\n", 2);
+    out->end += (size_t)(behind - at);
+}
+
+static void add_text(struct command *command, const char *text)
+{
+    add(command, text, strlen(text));
+}
+
+static void add_number(struct command *command, int64_t number)
+{
+    char text[NUMBER_SIZE];
+    assert(number >= 0);
+    const char *digits = decimal(text, (uint64_t)number);
+    add(command, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
+}
+
+/* False, and nothing appended, if there was no memory. */
+static bool end(const struct command *command)
+{
+    if (command->failed)
+        command->out->end = command->out->start + command->len_before;
+    return !command->failed;
+}
+
+bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv)
+{
+    struct command command = begin(out, (size_t)argc);
+    for (int i = 0; i < argc; i++)
+        add_text(&command, argv[i]);
+    return end(&command);
 }
 
 /* A non-empty {tag}: the part of a key that decides its slot (Redis Cluster specification, "Hash
@@ -84,111 +129,214 @@ static struct rlk_key side_key(const struct rlk_key *key, const char *suffix,
     return (struct rlk_key){buffer, len + suffix_len};
 }
 
-/* "EVALSHA sha1 2 lock side-key" */
-static void add_script(struct arguments *arguments, const struct rlk_request *request, bool by_text,
-                       const char *suffix, char side[SIDE_KEY_SIZE])
+static void add_side_key(struct command *command, const struct rlk_key *key, const char *suffix)
 {
-    const struct rlk_script *script = rlk_script(request->kind);
-    struct rlk_key side_name = side_key(&request->key, suffix, side);
-    add_text(arguments, by_text ? "EVAL" : "EVALSHA");
-    add_text(arguments, by_text ? script->text : script->sha1);
-    add_text(arguments, "2");
-    add(arguments, request->key.bytes, request->key.len);
-    add(arguments, side_name.bytes, side_name.len);
+    char buffer[SIDE_KEY_SIZE];
+    struct rlk_key side = side_key(key, suffix, buffer);
+    add(command, side.bytes, side.len);
+}
+
+/* "EVALSHA sha1 count", which so many keys and other arguments follow. */
+static struct command begin_script(struct rlk_buffer *out, enum rlk_request_kind kind, bool by_text,
+                                   size_t keys, size_t others)
+{
+    const struct rlk_script *script = rlk_script(kind);
+    struct command command = begin(out, 3 + keys + others);
+    add_text(&command, by_text ? "EVAL" : "EVALSHA");
+    add_text(&command, by_text ? script->text : script->sha1);
+    add_number(&command, (int64_t)keys);
+    return command;
+}
+
+/* The same with the keys of one lock. */
+static struct command begin_single(struct rlk_buffer *out, const struct rlk_request *request,
+                                   bool by_text, const char *suffix, size_t others)
+{
+    struct command command = begin_script(out, request->kind, by_text, 2, others);
+    add(&command, request->key.bytes, request->key.len);
+    add_side_key(&command, &request->key, suffix);
+    return command;
 }
 
 static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct arguments arguments = {0};
-    char side[SIDE_KEY_SIZE];
-    char ttl[NUMBER_SIZE], fence[NUMBER_SIZE], fence_ttl[NUMBER_SIZE], arrival[NUMBER_SIZE];
-    bool queued = request->waiter[0] || request->fair;
-    add_script(&arguments, request, by_text, ":fence", side);
-    add_text(&arguments, request->token);
-    add_text(&arguments, decimal(ttl, request->ttl_ms));
-    add_text(&arguments, decimal(fence, request->fence));
-    if (queued || request->fence_ttl_s != RLK_FENCE_TTL_S)
-        add_text(&arguments, decimal(fence_ttl, request->fence_ttl_s));
-    if (queued) {
-        add_text(&arguments, request->waiter);
-        add_text(&arguments, decimal(arrival, request->arrival_us));
-        add_text(&arguments, request->fair ? "1" : "");
+    bool waits = request->waiter[0] || request->fair;
+    bool names_fence_ttl = waits || request->fence_ttl_s != RLK_FENCE_TTL_S;
+    const char *manner = request->fair ? "fair" : request->queued ? "queued" : NULL;
+    bool has_manner = waits && manner;
+    struct command command = begin_single(out, request, by_text, ":fence",
+                                          3u + names_fence_ttl + 2u * waits + has_manner);
+    add_text(&command, request->token);
+    add_number(&command, request->ttl_ms);
+    add_number(&command, request->fence);
+    if (names_fence_ttl)
+        add_number(&command, request->fence_ttl_s);
+    if (waits) {
+        add_text(&command, request->waiter);
+        add_number(&command, request->arrival_us);
     }
-    return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
+    if (has_manner)
+        add_text(&command, manner);
+    return end(&command);
 }
 
 static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct arguments arguments = {0};
-    char side[SIDE_KEY_SIZE];
-    char ttl[NUMBER_SIZE], fence[NUMBER_SIZE], fence_ttl[NUMBER_SIZE];
-    add_script(&arguments, request, by_text, ":fence", side);
-    add_text(&arguments, request->token);
-    add_text(&arguments, decimal(ttl, request->ttl_ms));
-    add_text(&arguments, decimal(fence, request->fence));
-    add_text(&arguments, decimal(fence_ttl, request->fence_ttl_s));
-    return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
+    struct command command = begin_single(out, request, by_text, ":fence", 4);
+    add_text(&command, request->token);
+    add_number(&command, request->ttl_ms);
+    add_number(&command, request->fence);
+    add_number(&command, request->fence_ttl_s);
+    return end(&command);
 }
 
 static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct arguments arguments = {0};
-    char side[SIDE_KEY_SIZE], arrival[NUMBER_SIZE];
-    add_script(&arguments, request, by_text, ":queue", side);
-    add_text(&arguments, request->token);
+    struct command command = begin_single(out, request, by_text, ":queue",
+                                          1u + (request->waiter[0] != '\0') + request->steps_back);
+    add_text(&command, request->token);
     if (request->waiter[0])
-        add_text(&arguments, request->waiter);
+        add_text(&command, request->waiter);
     if (request->steps_back)
-        add_text(&arguments, decimal(arrival, request->arrival_us));
-    return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
+        add_number(&command, request->arrival_us);
+    return end(&command);
 }
 
 static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct arguments arguments = {0};
-    char side[SIDE_KEY_SIZE];
-    add_script(&arguments, request, by_text, ":fence", side);
-    return rlk_wire_command(out, arguments.count, arguments.values, arguments.lengths);
+    struct command command = begin_single(out, request, by_text, ":fence", 0);
+    return end(&command);
+}
+
+/* All locks, then the companion of each. */
+static void add_keys(struct command *command, const struct rlk_request *requests, size_t count,
+                     const char *suffix)
+{
+    for (size_t i = 0; i < count; i++)
+        add(command, requests[i].key.bytes, requests[i].key.len);
+    for (size_t i = 0; suffix && i < count; i++)
+        add_side_key(command, &requests[i].key, suffix);
+}
+
+static char *append_decimal(char *at, int64_t number)
+{
+    char text[NUMBER_SIZE];
+    assert(number >= 0);
+    const char *digits = decimal(text, (uint64_t)number);
+    return append(at, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
+}
+
+/* One number if it is the same for all, else one for each. */
+static void add_numbers(struct command *command, const struct rlk_request *requests, size_t count,
+                        int64_t (*number_of)(const struct rlk_request *))
+{
+    char text[RLK_BATCH_MAX * NUMBER_SIZE];
+    char *at = append_decimal(text, number_of(requests));
+    size_t same = 1;
+    while (same < count && number_of(&requests[same]) == number_of(requests))
+        same++;
+    for (size_t i = 1; same < count && i < count; i++) {
+        *at++ = ' ';
+        at = append_decimal(at, number_of(&requests[i]));
+    }
+    add(command, text, (size_t)(at - text));
+}
+
+static int64_t ttl_of(const struct rlk_request *request)
+{
+    return request->ttl_ms;
+}
+
+static int64_t fence_ttl_of(const struct rlk_request *request)
+{
+    return request->fence_ttl_s;
+}
+
+/* "inbox/id": where the id begins. */
+static const char *id_of_waiter(const struct rlk_request *request)
+{
+    const char *slash = memrchr(request->waiter, '/', strlen(request->waiter));
+    assert(slash);
+    return slash + 1;
+}
+
+/* "inbox id arrival id arrival...", or nothing if nobody waits. */
+static void add_waiters(struct command *command, const struct rlk_request *requests, size_t count)
+{
+    char text[RLK_BATCH_MAX * (RLK_WAITER_SIZE + NUMBER_SIZE)];
+    char *at = text;
+    size_t first = 0;
+    while (first < count && !requests[first].waiter[0])
+        first++;
+    if (first < count) {
+        const char *inbox = requests[first].waiter;
+        at = append(at, inbox, (size_t)(id_of_waiter(&requests[first]) - 1 - inbox));
+    }
+    for (size_t i = 0; first < count && i < count; i++) {
+        const char *id = requests[i].waiter[0] ? id_of_waiter(&requests[i]) : NOBODY;
+        *at++ = ' ';
+        at = append(at, id, strlen(id));
+        *at++ = ' ';
+        at = append_decimal(at, requests[i].arrival_us);
+    }
+    add(command, text, (size_t)(at - text));
+}
+
+static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *requests,
+                             size_t count, bool by_text)
+{
+    struct command command = begin_script(out, RLK_ACQUIRE_MANY, by_text, 2 * count, 3 + 2 * count);
+    add_keys(&command, requests, count, ":fence");
+    add_numbers(&command, requests, count, ttl_of);
+    add_numbers(&command, requests, count, fence_ttl_of);
+    add_waiters(&command, requests, count);
+    for (size_t i = 0; i < count; i++) {
+        add_text(&command, requests[i].token);
+        add_number(&command, requests[i].fence);
+    }
+    return end(&command);
 }
 
 static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests,
                             size_t count, bool by_text)
 {
-    const char *values[3 + 3 * RLK_BATCH_MAX];
-    size_t lengths[3 + 3 * RLK_BATCH_MAX];
-    char ttls[RLK_BATCH_MAX][NUMBER_SIZE], keys[NUMBER_SIZE];
-    const struct rlk_script *script = rlk_script(RLK_EXTEND_MANY);
-    values[0] = by_text ? "EVAL" : "EVALSHA";
-    values[1] = by_text ? script->text : script->sha1;
-    values[2] = decimal(keys, (int64_t)count);
-    for (int i = 0; i < 3; i++)
-        lengths[i] = strlen(values[i]);
+    struct command command = begin_script(out, RLK_EXTEND_MANY, by_text, count, 2 * count);
+    add_keys(&command, requests, count, NULL);
     for (size_t i = 0; i < count; i++) {
-        values[3 + i] = requests[i].key.bytes;
-        lengths[3 + i] = requests[i].key.len;
-        size_t at = 3 + count + 2 * i;
-        values[at] = requests[i].token;
-        lengths[at] = strlen(values[at]);
-        values[at + 1] = decimal(ttls[i], requests[i].ttl_ms);
-        lengths[at + 1] = strlen(values[at + 1]);
+        add_text(&command, requests[i].token);
+        add_number(&command, requests[i].ttl_ms);
     }
-    return rlk_wire_command(out, (int)(3 + 3 * count), values, lengths);
+    return end(&command);
+}
+
+static bool add_release_many(struct rlk_buffer *out, const struct rlk_request *requests,
+                             size_t count, bool by_text)
+{
+    struct command command = begin_script(out, RLK_RELEASE_MANY, by_text, 2 * count, count);
+    add_keys(&command, requests, count, ":queue");
+    for (size_t i = 0; i < count; i++)
+        add_text(&command, requests[i].token);
+    return end(&command);
 }
 
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text)
 {
     assert(count >= 1 && count <= RLK_BATCH_MAX);
-    assert(count == 1 || kind == RLK_EXTEND_MANY);
+    assert(count == 1 || kind != requests->kind);
     switch (kind) {
     case RLK_ACQUIRE:
         return add_acquire(out, requests, by_text);
+    case RLK_ACQUIRE_MANY:
+        return add_acquire_many(out, requests, count, by_text);
     case RLK_EXTEND:
         return add_extend(out, requests, by_text);
     case RLK_EXTEND_MANY:
         return add_extend_many(out, requests, count, by_text);
     case RLK_RELEASE:
         return add_release(out, requests, by_text);
+    case RLK_RELEASE_MANY:
+        return add_release_many(out, requests, count, by_text);
     case RLK_INSPECT:
         return add_inspect(out, requests, by_text);
     case RLK_REQUEST_KINDS:
@@ -197,31 +345,78 @@ bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
     return false;
 }
 
-static bool is_remembered(const struct rlk_memo *memo, uint64_t asker,
-                          const struct rlk_request *request, bool by_text)
+/* ---- the memo ---- */
+
+/* What may differ between requests of one kind. */
+struct asked {
+    struct rlk_asker asker;
+    bool waits, queued;
+    char token[RLK_TOKEN_SIZE];
+};
+
+static bool is_same(const struct asked *asked, const struct rlk_request *request,
+                    const struct rlk_asker *asker)
 {
-    return rlk_buffer_len(&memo->bytes) > 0 && memo->asker == asker &&
-           memo->round == request->round && memo->kind == request->kind &&
-           memo->by_text == by_text && memo->has_waiter == (request->waiter[0] != '\0') &&
-           strcmp(memo->token, request->token) == 0;
+    return asked->asker.tag == asker->tag && asked->asker.round == asker->round &&
+           asked->waits == (request->waiter[0] != '\0') && asked->queued == request->queued &&
+           strcmp(asked->token, request->token) == 0;
 }
 
-bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
-                         const struct rlk_request *request, bool by_text)
+static bool is_remembered(const struct rlk_memo *memo, enum rlk_request_kind kind,
+                          const struct rlk_request *requests, const struct rlk_asker *askers,
+                          size_t count, bool by_text)
 {
-    if (!is_remembered(memo, asker, request, by_text)) {
-        rlk_buffer_clear(&memo->bytes);
-        if (!rlk_wire_request(&memo->bytes, request->kind, request, 1, by_text))
+    struct asked asked;
+    const char *at = rlk_buffer_bytes(&memo->asked);
+    if (rlk_buffer_len(&memo->asked) != count * sizeof asked || memo->kind != kind ||
+        memo->by_text != by_text)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&asked, at + i * sizeof asked, sizeof asked);
+        if (!is_same(&asked, &requests[i], &askers[i]))
             return false;
-        memo->asker = asker;
-        memo->round = request->round;
-        memo->kind = request->kind;
-        memo->by_text = by_text;
-        memo->has_waiter = request->waiter[0] != '\0';
-        snprintf(memo->token, sizeof memo->token, "%s", request->token);
     }
-    return rlk_buffer_append(out, rlk_buffer_bytes(&memo->bytes), rlk_buffer_len(&memo->bytes));
+    return true;
 }
+
+/* False, and nothing remembered, if there is no memory. */
+static bool remember(struct rlk_memo *memo, enum rlk_request_kind kind,
+                     const struct rlk_request *requests, const struct rlk_asker *askers,
+                     size_t count, bool by_text)
+{
+    rlk_buffer_clear(&memo->asked);
+    rlk_buffer_clear(&memo->bytes);
+    if (!rlk_wire_request(&memo->bytes, kind, requests, count, by_text))
+        return false;
+    memo->kind = kind;
+    memo->by_text = by_text;
+    for (size_t i = 0; i < count; i++) {
+        struct asked asked = {askers[i], requests[i].waiter[0] != '\0', requests[i].queued, ""};
+        snprintf(asked.token, sizeof asked.token, "%s", requests[i].token);
+        if (!rlk_buffer_append(&memo->asked, &asked, sizeof asked)) {
+            rlk_buffer_clear(&memo->asked);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, enum rlk_request_kind kind,
+                         const struct rlk_request *requests, const struct rlk_asker *askers,
+                         size_t count, bool by_text)
+{
+    return (is_remembered(memo, kind, requests, askers, count, by_text) ||
+            remember(memo, kind, requests, askers, count, by_text)) &&
+           rlk_buffer_append(out, rlk_buffer_bytes(&memo->bytes), rlk_buffer_len(&memo->bytes));
+}
+
+void rlk_memo_free(struct rlk_memo *memo)
+{
+    rlk_buffer_free(&memo->asked);
+    rlk_buffer_free(&memo->bytes);
+}
+
+/* ---- replies ---- */
 
 bool rlk_wire_number(const char *text, size_t len, int64_t *number)
 {
@@ -265,6 +460,17 @@ static struct rlk_vote vote_of_status(const redisReply *reply)
     return (struct rlk_vote){.reason = reasons[reply->integer + 1]};
 }
 
+/* The class of an error, which was the reply or, of many, stood in the place of a status. */
+static struct rlk_vote vote_of_error(enum rlk_request_kind kind, const redisReply *error)
+{
+    size_t len = (size_t)error->len;
+    enum rlk_reason reason = rlk_reason_of_error(error->str, len);
+    bool is_about_token = kind == RLK_EXTEND || kind == RLK_RELEASE || kind == RLK_RELEASE_MANY;
+    if (reason == RLK_WRONGTYPE && is_about_token)
+        reason = RLK_ANOTHERS;
+    return (struct rlk_vote){.reason = reason, .text = error->str, .text_len = len};
+}
+
 static struct rlk_vote vote_of_acquire(const redisReply *reply)
 {
     struct rlk_vote vote = {.reason = RLK_MALFORMED};
@@ -301,25 +507,58 @@ static struct rlk_vote vote_of_inspect(const redisReply *reply)
     return vote;
 }
 
+/* Status, remaining ms and fence; or an error's text in the place of the status. */
+static struct rlk_vote vote_of_acquire_among(redisReply **element)
+{
+    struct rlk_vote vote = {.reason = RLK_MALFORMED};
+    if (!is_integer(element[1]) || !is_text(element[2]))
+        return vote;
+    if (is_text(element[0]))
+        return vote_of_error(RLK_ACQUIRE_MANY, element[0]);
+    if (!is_integer(element[0]))
+        return vote;
+    if (element[0]->integer == 1) {
+        vote.reason = RLK_GRANTED;
+    } else if (element[0]->integer == 0) {
+        vote = vote_with_fence(RLK_HELD, element[2]);
+        vote.ttl_ms = element[1]->integer;
+    } else if (element[0]->integer == -1) {
+        vote = vote_with_fence(RLK_OUTBID, element[2]);
+    }
+    return vote;
+}
+
+/* 1, if all were granted or released, or so many elements for each. */
+static struct rlk_vote vote_among(enum rlk_request_kind kind, const redisReply *reply, size_t count,
+                                  size_t index)
+{
+    size_t width = kind == RLK_ACQUIRE_MANY ? 3 : 1;
+    if (is_integer(reply) && reply->integer == 1 && kind != RLK_EXTEND_MANY)
+        return (struct rlk_vote){.reason = RLK_GRANTED};
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != width * count)
+        return (struct rlk_vote){.reason = RLK_MALFORMED};
+    redisReply **element = reply->element + width * index;
+    if (kind == RLK_ACQUIRE_MANY)
+        return vote_of_acquire_among(element);
+    if (kind == RLK_RELEASE_MANY && is_text(element[0]))
+        return vote_of_error(kind, element[0]);
+    return vote_of_status(element[0]);
+}
+
 struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *reply, size_t count,
                               size_t index)
 {
-    if (reply->type == REDIS_REPLY_ERROR) {
-        size_t len = (size_t)reply->len;
-        enum rlk_reason reason = rlk_reason_of_error(reply->str, len);
-        if (reason == RLK_WRONGTYPE && (kind == RLK_EXTEND || kind == RLK_RELEASE))
-            reason = RLK_ANOTHERS;
-        return (struct rlk_vote){.reason = reason, .text = reply->str, .text_len = len};
-    }
+    if (reply->type == REDIS_REPLY_ERROR)
+        return vote_of_error(kind, reply);
     switch (kind) {
     case RLK_ACQUIRE:
         return vote_of_acquire(reply);
     case RLK_INSPECT:
         return vote_of_inspect(reply);
+    case RLK_ACQUIRE_MANY:
     case RLK_EXTEND_MANY:
-        if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)
-            return (struct rlk_vote){.reason = RLK_MALFORMED};
-        return vote_of_status(reply->element[index]);
+    case RLK_RELEASE_MANY:
+        return vote_among(kind, reply, count, index);
     default:
         return vote_of_status(reply);
     }

@@ -1,4 +1,4 @@
-/* Requests to RESP bytes, replies to votes. hiredis formats and parses; the meaning is here. */
+/* Requests to RESP bytes, replies to votes. hiredis parses; the meaning is here. */
 #ifndef RLK_WIRE_H
 #define RLK_WIRE_H
 
@@ -13,26 +13,28 @@
 #define RLK_FENCE_MAX ((INT64_C(1) << 53) - (INT64_C(1) << 32))
 
 /* Appends a plain command. False if there is no memory. */
-bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths);
+bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv);
 
-/* Appends the request; by its script's text if by_text, else by its SHA1. For RLK_EXTEND_MANY
- * there are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. */
+/* Appends the request; by its script's text if by_text, else by its SHA1. For a kind of many there
+ * are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. Waiters that
+ * travel together have one inbox. */
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text);
 
 /* The bytes of the last request: a quorum sends the same ones to every node. */
 struct rlk_memo {
-    uint64_t asker; /* whose request it was */
-    uint32_t round;
     enum rlk_request_kind kind;
-    bool by_text, has_waiter;
-    char token[RLK_TOKEN_SIZE];
-    struct rlk_buffer bytes; /* empty: nothing is remembered */
+    bool by_text;
+    struct rlk_buffer asked; /* what tells it from others, for each that travelled in it */
+    struct rlk_buffer bytes;
 };
 
-/* As rlk_wire_request() for a single request of this asker, whose key is always the same. */
-bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, uint64_t asker,
-                         const struct rlk_request *request, bool by_text);
+/* As rlk_wire_request(), for askers whose keys are always the same. */
+bool rlk_wire_remembered(struct rlk_buffer *out, struct rlk_memo *memo, enum rlk_request_kind kind,
+                         const struct rlk_request *requests, const struct rlk_asker *askers,
+                         size_t count, bool by_text);
+
+void rlk_memo_free(struct rlk_memo *memo);
 
 /* What the reply says of the index-th of the requests that it answers. The text points into the
  * reply. */

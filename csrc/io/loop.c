@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/batches.h"
 #include "core/members.h"
 #include "io/system.h"
 
@@ -21,13 +22,6 @@
 #define CATCH_UP_MS 5
 #define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
 #define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
-
-/* Renewals that leave for one node together. */
-struct batch {
-    size_t count;
-    struct rlk_request requests[RLK_BATCH_MAX];
-    struct rlk_asker askers[RLK_BATCH_MAX];
-};
 
 struct rlk_loop {
     const struct rlk_settings *settings;
@@ -42,8 +36,8 @@ struct rlk_loop {
     int64_t longest_lease_ms;
 
     struct rlk_members members;
-    struct rlk_memo memo;
-    struct batch *batches; /* one per node, made at the first renewal */
+    struct rlk_memo memos[RLK_REQUEST_KINDS];
+    struct rlk_batches *batches; /* one per node; empty between turns */
 
     uint64_t served[SERVED_MAX]; /* waiters granted lately: their late wake-ups are used up */
     size_t served_next;
@@ -58,7 +52,8 @@ static bool new_peers(struct rlk_loop *loop)
     size_t nodes = (size_t)loop->settings->nodes;
     loop->commands = calloc(nodes, sizeof *loop->commands);
     loop->inboxes = calloc(nodes, sizeof *loop->inboxes);
-    if (!loop->commands || !loop->inboxes)
+    loop->batches = calloc(nodes, sizeof *loop->batches);
+    if (!loop->commands || !loop->inboxes || !loop->batches)
         return false;
     for (size_t i = 0; i < nodes; i++) {
         const struct rlk_endpoint *endpoint = &loop->settings->endpoints[i];
@@ -66,6 +61,7 @@ static bool new_peers(struct rlk_loop *loop)
         if (!rlk_peer_init(&loop->commands[i], endpoint, loop->settings, quorum, NULL) ||
             !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, quorum, quorum->inbox))
             return false;
+        rlk_batches_init(&loop->batches[i], loop->commands[i].node, loop->memos);
     }
     return true;
 }
@@ -116,11 +112,14 @@ void rlk_loop_free(struct rlk_loop *loop)
 {
     if (!loop)
         return;
+    for (int node = 0; loop->batches && node < loop->quorum.nodes; node++)
+        rlk_batches_free(&loop->batches[node]);
+    free(loop->batches);
     free_peers(loop->commands, loop->quorum.nodes);
     free_peers(loop->inboxes, loop->quorum.nodes);
     rlk_members_free(&loop->members);
-    rlk_buffer_free(&loop->memo.bytes);
-    free(loop->batches);
+    for (int kind = 0; kind < RLK_REQUEST_KINDS; kind++)
+        rlk_memo_free(&loop->memos[kind]);
     free(loop);
 }
 
@@ -233,40 +232,12 @@ static void vote_for(struct rlk_loop *loop, struct rlk_lock *lock, int node, enu
     moved(loop, lock);
 }
 
-static void send_batch(struct rlk_loop *loop, int node)
-{
-    struct batch *batch = &loop->batches[node];
-    if (batch->count == 0)
-        return;
-    /* Without memory nothing is sent: the renewals time out and are tried again. */
-    (void)rlk_node_send_batch(loop->commands[node].node, batch->requests, batch->askers,
-                              batch->count);
-    batch->count = 0;
-}
-
-static bool add_to_batch(struct rlk_loop *loop, int node, const struct rlk_request *request,
-                         struct rlk_asker asker)
-{
-    if (!loop->batches)
-        loop->batches = calloc((size_t)loop->quorum.nodes, sizeof *loop->batches);
-    if (!loop->batches)
-        return false;
-    struct batch *batch = &loop->batches[node];
-    batch->requests[batch->count] = *request;
-    batch->askers[batch->count++] = asker;
-    if (batch->count == RLK_BATCH_MAX)
-        send_batch(loop, node);
-    return true;
-}
-
 static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node)
 {
     struct rlk_request request;
     while (rlk_lock_next_request(lock, node, &request)) {
         struct rlk_asker asker = {lock->id, request.round};
-        if (request.batchable && add_to_batch(loop, node, &request, asker))
-            continue;
-        (void)rlk_node_send(loop->commands[node].node, &request, asker, &loop->memo);
+        rlk_batches_send(&loop->batches[node], &request, asker);
     }
 }
 
@@ -341,10 +312,10 @@ static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
 
 rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock)
 {
-    struct rlk_request request = {
-        .kind = RLK_RELEASE, .key = lock->key, .token = lock->lease.token, .once = true};
+    struct rlk_request request = {.kind = RLK_RELEASE, .key = lock->key, .once = true};
     struct rlk_asker nobody = {0};
     rlk_nodes reached = 0;
+    memcpy(request.token, lock->lease.token, sizeof request.token);
     for (int node = 0; node < loop->quorum.nodes; node++) {
         struct rlk_peer *peer = &loop->commands[node];
         if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))
@@ -393,7 +364,7 @@ int64_t rlk_loop_linger_until(const struct rlk_lock *lock)
 static void pass_on(struct rlk_loop *loop, int node, const struct rlk_wake *wake)
 {
     struct rlk_peer *peer = &loop->commands[node];
-    struct rlk_request request = {.kind = RLK_RELEASE, .key = wake->key, .token = "", .once = true};
+    struct rlk_request request = {.kind = RLK_RELEASE, .key = wake->key, .once = true};
     struct rlk_asker nobody = {0};
     for (size_t i = 0; i < SERVED_MAX; i++)
         if (loop->served[i] == wake->waiter)
@@ -535,8 +506,7 @@ int64_t rlk_loop_prepare(struct rlk_loop *loop)
     if (loop->stirred)
         next_ms = now_ms;
     for (int node = 0; node < loop->quorum.nodes; node++) {
-        if (loop->batches)
-            send_batch(loop, node);
+        rlk_batches_flush(&loop->batches[node]);
         rlk_peer_write(&loop->commands[node], now_ms);
         rlk_peer_write(&loop->inboxes[node], now_ms);
         if (came_up_or_went_down(&loop->commands[node]))

@@ -32,7 +32,7 @@ describe("an attempt", function()
             assert.equal(8000, request.ttl_ms)
             assert.equal(77, request.fence_ttl_s)
             assert.equal("", request.waiter)
-            assert.is_false(request.owed or request.fair or request.batchable)
+            assert.is_false(request.owed or request.fair or request.queued)
         end
         assert.same({}, d.lock:wants())
         assert.same({}, d:pull())
@@ -1044,6 +1044,89 @@ describe("who has ended", function()
         assert.same({ 1, 3 }, d.lock:wants())
         d:jump()
         assert.is_false(d.lock:is_put_off(2))
+    end)
+end)
+
+describe("travelling together with others", function()
+    local function all_are(requests, name)
+        assert.is_true(#requests > 0)
+        for _, request in ipairs(requests) do
+            if not request[name] then
+                return false
+            end
+        end
+        return true
+    end
+
+    local ALL = { 1, 2, 3 }
+    local held = { reason = "held", ttl_ms = 100 }
+
+    it("is for a first attempt, whether it would wait or not", function()
+        assert.is_true(all_are(driver.new():acquire():pull(), "batchable"))
+        local d = driver.new({ inbox_ready = ALL }):acquire { wait_ms = 5000 }
+        local requests = d:pull()
+        assert.is_true(all_are(requests, "batchable"))
+        assert.is_false(requests[1].queued)
+        assert.equal("redlock:inbox/1", requests[1].waiter)
+    end)
+
+    it("is for no fair attempt", function()
+        for _, request in ipairs(driver.new():acquire({ fair = true }):pull()) do
+            assert.is_false(request.batchable)
+        end
+    end)
+
+    it("is not for who may stand in the node's queue, by an earlier attempt", function()
+        local d = driver.new({ inbox_ready = { 1, 3 } }):acquire { wait_ms = 5000 }
+        d:answer_all(held):answer_everything "absent"
+        d:jump()
+        local requests = d:pull()
+        for node = 1, 3 do
+            assert.equal(node == 2, requests[node].batchable)
+            assert.equal(node ~= 2, requests[node].queued)
+        end
+    end)
+
+    it("is not for who was told by the node that it is next", function()
+        local d = driver.new({ inbox_ready = { 3 } }):acquire { wait_ms = 5000 }
+        d:answer_all(held):answer_everything "absent"
+        d:put("wake", 3, 7)
+        d:jump()
+        local requests = d:pull()
+        assert.is_true(requests[3].queued)
+        assert.is_false(requests[3].batchable)
+        assert.is_true(requests[1].batchable)
+    end)
+
+    it("is for a release of what is owned, and for none that also leaves a queue", function()
+        local d = driver.new():acquire()
+        d:answer_all "granted"
+        assert.is_true(all_are(d:put("release"):pull(), "batchable"))
+        d = driver.new({ inbox_ready = ALL }):acquire { wait_ms = 5000 }
+        d:answer(1, "granted")
+        d:answer(2, "granted")
+        d.flying[3] = {}
+        for _, request in ipairs(d:put("release"):pull()) do
+            assert.equal(request.waiter == "" and not request.owed, request.batchable)
+        end
+    end)
+
+    it("is for no release that is owed", function()
+        local d = driver.new():acquire()
+        d:pull()
+        local owed = d:put("cancel"):pull()
+        assert.equal(3, #owed)
+        for _, request in ipairs(owed) do
+            assert.is_true(request.owed)
+            assert.is_false(request.batchable)
+        end
+    end)
+
+    it("is for no extension that its owner waits for, and no inspection", function()
+        local d = driver.new():acquire()
+        d:answer_all "granted"
+        assert.is_false(d:put("extend", 5000):pull()[1].batchable)
+        assert.is_false(driver.new():put("inspect"):pull()[1].batchable)
     end)
 end)
 

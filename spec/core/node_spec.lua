@@ -429,6 +429,116 @@ describe("a script", function()
     end)
 end)
 
+describe("what was sent as many", function()
+    local MANY = { acquire_many = "acquire", release_many = "release", extend_many = "extend" }
+
+    it("goes by text if nobody would repeat it, unless the server is known to have it", function()
+        local node = ready_node()
+        local function release()
+            local requests = batch(1, 2)
+            requests[1].once, requests[2].once = true, true
+            node:send("release_many", requests)
+        end
+        release()
+        assert.is_true(goes_by_text(node))
+        node:feed ":1\r\n"
+        events_of(node)
+        release()
+        assert.is_false(goes_by_text(node))
+    end)
+
+    it("tells that the server knows its script, as one alone does", function()
+        for many, one in pairs(MANY) do
+            local node = ready_node()
+            assert.is_false(node:knows(one))
+            node:send(many, batch(1, 2))
+            node:feed(many == "extend_many" and "*2\r\n:1\r\n:1\r\n" or ":1\r\n")
+            assert.same({ "1/10 granted", "2/20 granted" }, events_of(node))
+            assert.is_true(node:knows(one), many)
+        end
+        local node = ready_node()
+        send(node, "acquire", 1)
+        node:feed ":1\r\n"
+        events_of(node)
+        assert.is_true(node:knows "acquire")
+        assert.is_false(node:knows "release")
+    end)
+
+    it("and refused is to be asked again one by one, until there is another connection", function()
+        for many in pairs(MANY) do
+            for _, refusal in ipairs {
+                "-NOPERM this user has no permissions to run the 'mget' command\r\n",
+                "-ERR The user executing the script can't run this command\r\n",
+                "-CROSSSLOT Keys in request don't hash to the same slot\r\n",
+            } do
+                local node = ready_node()
+                node:send(many, batch(1, 3))
+                assert.is_true(node:takes_many())
+                node:feed(refusal)
+                assert.same({ "1/10 noscript", "2/20 noscript", "3/30 noscript" }, events_of(node))
+                assert.is_false(node:takes_many())
+                node:close "disconnected"
+                node:open()
+                assert.is_true(node:takes_many())
+            end
+        end
+    end)
+
+    it("may go on after any other error", function()
+        for word, reason in pairs { BUSY = "busy", LOADING = "loading", READONLY = "readonly",
+            OOM = "oom", NOSCRIPT = "noscript" } do
+            local node = ready_node()
+            node:send("acquire_many", batch(1, 2))
+            node:feed(("-%s\r\n"):format(word))
+            assert.same({ "1/10 " .. reason, "2/20 " .. reason }, events_of(node))
+            assert.is_true(node:takes_many())
+        end
+    end)
+
+    it("may go on after the errors of some of them, and of one alone", function()
+        local node = ready_node()
+        node:send("release_many", batch(1, 2))
+        send(node, "acquire", 3)
+        node:feed("*2\r\n$10\r\nNOPERM no!\r\n:1\r\n-NOPERM no\r\n")
+        assert.same({ "1/10 noperm", "2/20 granted", "3/30 noperm" }, events_of(node))
+        assert.is_true(node:takes_many())
+    end)
+
+    it("does not repeat an error's words that hold the password", function()
+        local node = open { password = "secret" }
+        node:feed("+OK\r\n" .. INFO)
+        node:next_event()
+        node:send("release_many", batch(1, 2))
+        node:feed("*2\r\n" .. bulk "ERR secret!" .. ":1\r\n")
+        local event = node:next_event()
+        assert.same({ "unknown_error", "" }, { event.reason, event.text })
+    end)
+
+    it("ends the connection with a reply that does not fit, and nobody is granted", function()
+        for _, reply in ipairs {
+            ":0\r\n", ":7\r\n", "*0\r\n", "*2\r\n:1\r\n:1\r\n", "*9\r\n" .. (":1\r\n"):rep(9),
+            "*6\r\n" .. (":1\r\n:0\r\n$1\r\n0\r\n"):rep(2),
+            "*9\r\n" .. (":1\r\n:0\r\n$1\r\n0\r\n"):rep(2) .. ":5\r\n:0\r\n$1\r\n0\r\n",
+        } do
+            local node = ready_node()
+            node:send("acquire_many", batch(1, 3))
+            node:feed(reply)
+            assert.same({ "broken" }, events_of(node), reply)
+            node:close "malformed"
+            assert.same({ "1/10 malformed", "2/20 malformed", "3/30 malformed" }, events_of(node))
+        end
+    end)
+
+    it("may be answered with three elements for each of 256, and no more", function()
+        local node = ready_node()
+        node:send("acquire_many", batch(1, 256))
+        node:feed("*768\r\n" .. (":0\r\n:30000\r\n$16\r\n1700000000000000\r\n"):rep(256))
+        local events = events_of(node)
+        assert.equal(256, #events)
+        assert.equal("256/2560 held", events[256])
+    end)
+end)
+
 describe("output", function()
     it("keeps what was not written yet, in order", function()
         local node = ready_node()
@@ -462,6 +572,7 @@ describe("output", function()
         each("acquire", 1, { round = 1 })
         each("acquire", 1, { round = 2 })
         each("acquire", 1, { round = 2, waiter = waiter.waiter, arrival_us = 5 })
+        each("acquire", 1, { round = 2, waiter = waiter.waiter, arrival_us = 5, queued = true })
         each("release", 1, { round = 2 })
         each("release", 1, { round = 2, token = "older" })
         each("release", 1, { round = 2, once = true })
@@ -470,6 +581,36 @@ describe("output", function()
         each("extend", 2, { round = 3, key = "another" })
         each("extend", 2, { round = 4, key = "another", ttl_ms = 10 })
         each("inspect", 2, { round = 5, key = "another" })
+    end)
+end)
+
+describe("output of many", function()
+    it("is the same as what other nodes were sent before, where the same ask", function()
+        local memo = machine.memo()
+        local plain, others = ready_node(), { ready_node(), ready_node() }
+        local function each(kind, first, last, change)
+            local requests = batch(first, last)
+            if change then
+                change(requests)
+            end
+            plain:send(kind, requests)
+            local expected = plain:output()
+            for _, node in ipairs(others) do
+                node:send(kind, requests, memo)
+                assert.equal(expected, node:output())
+            end
+        end
+        each("acquire_many", 1, 5)
+        each("acquire_many", 1, 4)
+        each("acquire_many", 2, 5)
+        each("acquire_many", 1, 5, function(requests) requests[3].round = 1 end)
+        each("acquire_many", 1, 5, function(requests)
+            requests[3].waiter = "redlock:inbox/7"
+        end)
+        each("release_many", 1, 5)
+        each("release_many", 1, 5, function(requests) requests[5].token = "another" end)
+        each("extend_many", 1, 5)
+        each("extend_many", 6, 10)
     end)
 end)
 

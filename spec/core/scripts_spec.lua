@@ -8,7 +8,9 @@ local servers = require "servers"
 local socket = require "socket"
 local wait = require "support.wait"
 
-local KINDS = { "acquire", "extend", "extend_many", "release", "inspect" }
+local KINDS = {
+    "acquire", "acquire_many", "extend", "extend_many", "release", "release_many", "inspect",
+}
 local BALLOT = 1700000000000000
 
 local node, connection
@@ -83,6 +85,20 @@ local function queue()
         "{job}:queue")
 end
 
+-- How often each command was called since CONFIG RESETSTAT, but for those that are named.
+local function calls_of(...)
+    local calls, ignored = {}, { info = true }
+    for _, name in ipairs { ... } do
+        ignored[name] = true
+    end
+    for name, count in node:cli("INFO", "commandstats"):gmatch "cmdstat_([%w|]+):calls=(%d+)" do
+        if not ignored[name:match "^%w+"] then
+            calls[name] = tonumber(count)
+        end
+    end
+    return calls
+end
+
 -- Until the server knows that so many inboxes are left.
 local function wait_for_inboxes(count)
     assert.is_true(wait.wait_until(function()
@@ -151,6 +167,11 @@ describe("every script", function()
             assert.equal("*1\r\n:1\r\n", run("extend_many", batch))
             assert.equal("mine", ask("inspect", { key = key }).text)
             assert.equal("granted", ask("release", { key = key }).reason)
+            assert.is_nil(redis("GET", key))
+            batch[1].fence = BALLOT + 1
+            assert.equal(":1\r\n", run("acquire_many", batch))
+            assert.equal("mine", redis("GET", key))
+            assert.equal(":1\r\n", run("release_many", batch))
             assert.is_nil(redis("GET", key))
         end
     end)
@@ -278,15 +299,21 @@ describe("an acquire that would wait", function()
         wait_as("redlock:a/2", 2)
         redis("DEL", "job")
         redis("SET", "{job}:claim", "redlock:a/1", "PX", 9000)
-        assert.equal("granted", wait_as("redlock:a/1", 1).reason)
+        assert.equal("granted", wait_as("redlock:a/1", 1, { queued = true }).reason)
         assert.equal("redlock:a/2", queue())
         assert.equal(0, redis("EXISTS", "{job}:claim"))
     end)
 
     it("leaves another's claim alone", function()
         redis("SET", "{job}:claim", "redlock:b/9", "PX", 9000)
-        assert.equal("granted", wait_as("redlock:a/1", 1).reason)
+        assert.equal("granted", wait_as("redlock:a/1", 1, { queued = true }).reason)
         assert.equal("redlock:b/9", redis("GET", "{job}:claim"))
+    end)
+
+    it("runs two writes and no look at the queue when it is granted at first", function()
+        redis("CONFIG", "RESETSTAT")
+        assert.equal("granted", wait_as("redlock:a/1", 1).reason)
+        assert.same({ get = 1, set = 2 }, calls_of("evalsha", "config"))
     end)
 end)
 
@@ -694,6 +721,325 @@ describe("extend many", function()
         for index = 1, 256 do
             assert.equal(index % 2 == 0 and "granted" or "absent",
                 machine.decode("extend_many", reply, 256, index).reason)
+        end
+    end)
+end)
+
+-- What happens to many locks in one call, beside what happens to each of them in a call of its own:
+-- from the same random state, and with the same answers.
+local function assert_same_as_alone(kind, seed, prepare, request_of)
+    local random = seed
+    local function pick(list)
+        random = random * 48271 % 2147483647
+        return list[random % #list + 1]
+    end
+    local requests = {}
+    for index = 1, 8 do
+        requests[index] = { kind = kind, key = "job" .. index }
+    end
+    local function play(act)
+        redis "FLUSHALL"
+        random = seed
+        for _, request in ipairs(requests) do
+            prepare(request.key, pick)
+            request.fields = with_defaults(request_of(pick))
+            request.fields.key = request.key
+        end
+        local votes = act()
+        for _, vote in ipairs(votes) do
+            vote.ttl_ms = vote.ttl_ms > 0 and "some" or vote.ttl_ms
+            vote.text = #vote.text > 0 and vote.text:match "^%S+"
+        end
+        return votes, contents(), all_keys()
+    end
+    local alone = { play(function()
+        local votes = {}
+        for index, request in ipairs(requests) do
+            votes[index] = ask(kind, request.fields)
+        end
+        return votes
+    end) }
+    local together = { play(function()
+        local list, votes = {}, {}
+        for index, request in ipairs(requests) do
+            list[index] = request.fields
+        end
+        local reply = run(kind .. "_many", list)
+        for index in ipairs(requests) do
+            votes[index] = machine.decode(kind .. "_many", reply, #requests, index)
+        end
+        return votes
+    end) }
+    local reasons = {}
+    for _, vote in ipairs(alone[1]) do
+        reasons[vote.reason] = true
+    end
+    assert.same(alone, together)
+    return reasons
+end
+
+describe("acquire many", function()
+    local function lock(index, fields)
+        local request = with_defaults(fields)
+        request.key = request.key or "job"
+        request.key, request.token = "job" .. index, "mine" .. index
+        return request
+    end
+
+    local function locks(count, fields)
+        local list = {}
+        for index = 1, count do
+            list[index] = lock(index, fields and fields(index))
+        end
+        return list
+    end
+
+    local function votes_of(list)
+        local reply, votes = run("acquire_many", list), {}
+        for index = 1, #list do
+            votes[index] = machine.decode("acquire_many", reply, #list, index)
+        end
+        return votes
+    end
+
+    local function reasons_of(list)
+        local reasons = {}
+        for index, vote in ipairs(votes_of(list)) do
+            reasons[index] = vote.reason
+        end
+        return reasons
+    end
+
+    it("of free locks grants them all: tokens with their ttl, fences with their own", function()
+        assert.equal(":1\r\n", run("acquire_many", locks(3, function(index)
+            return { fence = BALLOT + index }
+        end)))
+        for index = 1, 3 do
+            local key = "job" .. index
+            assert.equal("mine" .. index, redis("GET", key))
+            assert.is_true(between(20000, redis("PTTL", key), 30000))
+            assert.equal(decimal(BALLOT + index), redis("GET", inbox.side(key, "fence")))
+            assert.is_true(between(86300, redis("TTL", inbox.side(key, "fence")), 86400))
+        end
+    end)
+
+    it("gives each lock and fence its own ttl where they differ", function()
+        local list = locks(3, function(index)
+            return { ttl_ms = 10000 * index, fence_ttl_s = 100000 * index }
+        end)
+        assert.equal(":1\r\n", run("acquire_many", list))
+        for index = 1, 3 do
+            local rest, fence_rest = redis("PTTL", "job" .. index),
+                redis("TTL", inbox.side("job" .. index, "fence"))
+            assert.is_true(between(10000 * index - 5000, rest, 10000 * index))
+            assert.is_true(between(100000 * index - 100, fence_rest, 100000 * index))
+        end
+    end)
+
+    it("runs two writes a lock, and two commands for all, when all are granted", function()
+        redis("CONFIG", "RESETSTAT")
+        run("acquire_many", locks(20))
+        assert.same({ mget = 1, exists = 1, set = 40 }, calls_of("evalsha", "config"))
+        for index = 1, 20 do
+            redis("DEL", "job" .. index)
+        end
+        redis("CONFIG", "RESETSTAT")
+        run("acquire_many", locks(20, function() return { fence = BALLOT + 1 } end))
+        assert.same({ mget = 1, set = 40 }, calls_of("evalsha", "config"))
+    end)
+
+    it("puts who waits for a lock that is held into its queue, and nobody else anywhere", function()
+        redis("SET", "job2", "another", "PX", 30000)
+        redis("SET", "job3", "another", "PX", 30000)
+        local list = locks(4, function(index)
+            return { arrival_us = 100 * index,
+                waiter = index ~= 3 and "redlock:a/" .. 10 + index or nil }
+        end)
+        assert.same({ "granted", "held", "held", "granted" }, reasons_of(list))
+        assert.equal("redlock:a/12", redis("EVAL",
+            "return redis.call('ZRANGE', KEYS[1], 0, -1)[1]", 1, "{job2}:queue"))
+        assert.equal("200", redis("ZSCORE", "{job2}:queue", "redlock:a/12"))
+        assert.is_true(between(20000, redis("PTTL", "{job2}:queue"), 30000))
+        for _, index in ipairs { 1, 3, 4 } do
+            assert.equal(0, redis("EXISTS", inbox.side("job" .. index, "queue")))
+        end
+    end)
+
+    it("does to each lock what acquire does to it alone, whatever stands there", function()
+        local seen = {}
+        for seed = 1, 30 do
+            local reasons = assert_same_as_alone("acquire", seed, function(key, pick)
+                local fence, side = inbox.side(key, "fence"), inbox.side(key, "queue")
+                pick {
+                    function() end,
+                    function() redis("SET", key, "another", "PX", 30000) end,
+                    function() redis("SET", key, "another") end,
+                    function() redis("SET", key, "mine", "PX", 30000) end,
+                    function() redis("SET", key, "") end,
+                    function() redis("HSET", key, "field", "1") end,
+                }()
+                pick {
+                    function() end,
+                    function() redis("SET", fence, decimal(BALLOT - 1)) end,
+                    function() redis("SET", fence, decimal(BALLOT)) end,
+                    function() redis("SET", fence, decimal(BALLOT + 1)) end,
+                    function() redis("SET", fence, "9") end,
+                    function() redis("SET", fence, ("9"):rep(17)) end,
+                    function() redis("SET", fence, "no number") end,
+                    function() redis("SET", fence, "no number, but a long one") end,
+                    function() redis("HSET", fence, "field", "1") end,
+                }()
+                pick {
+                    function() end,
+                    function() redis("ZADD", side, 50, "redlock:b/9") end,
+                    function() redis("ZADD", side, 50, "redlock:a/7") end,
+                    function() redis("SET", side, "something") end,
+                }()
+            end, function(pick)
+                return { waiter = pick { "redlock:a/7", "redlock:a/8", false } or nil,
+                    arrival_us = pick { 40, 60 }, ttl_ms = pick { 30000, 20000 },
+                    fence_ttl_s = pick { 86400, 90000 } }
+            end)
+            for reason in pairs(reasons) do
+                seen[reason] = true
+            end
+        end
+        assert.same({ granted = true, held = true, outbid = true, bad_fence = true,
+            wrongtype = true }, seen)
+    end)
+
+    it("is not kept from the other locks by a fence that is as long as can be", function()
+        for index = 1, 31 do
+            redis("SET", inbox.side("job" .. index, "fence"), ("x"):rep(60000))
+        end
+        local reply = run("acquire_many", locks(32))
+        assert.is_true(#reply < 4096)
+        for index = 1, 31 do
+            assert.equal("bad_fence", machine.decode("acquire_many", reply, 32, index).reason)
+        end
+        assert.equal("granted", machine.decode("acquire_many", reply, 32, 32).reason)
+    end)
+
+    it("writes nothing where the server has no memory, and says so for each", function()
+        redis("CONFIG", "SET", "maxmemory", "1")
+        finally(function() redis("CONFIG", "SET", "maxmemory", "0") end)
+        assert.same({ "oom", "oom", "oom" }, reasons_of(locks(3)))
+        assert.equal("", all_keys())
+    end)
+
+    it("takes as many as travel together", function()
+        for index = 2, 256, 2 do
+            redis("SET", "job" .. index, "another", "PX", 30000)
+        end
+        for index, vote in ipairs(votes_of(locks(256))) do
+            assert.equal(index % 2 == 0 and "held" or "granted", vote.reason)
+        end
+    end)
+end)
+
+describe("release many", function()
+    local function hold(count, token)
+        local list = {}
+        for index = 1, count do
+            local key = "job" .. index
+            list[index] = with_defaults { key = key }
+            acquire { key = key, token = token and token(index) }
+        end
+        return list
+    end
+
+    it("releases all, and leaves their fences", function()
+        local list = hold(3)
+        assert.equal(":1\r\n", run("release_many", list))
+        assert.equal("{job1}:fence {job2}:fence {job3}:fence", all_keys())
+    end)
+
+    it("says for each whether it was released, absent or another's", function()
+        local list = hold(4, function(index) return index == 2 and "another" or nil end)
+        redis("DEL", "job3")
+        redis("DEL", "job4")
+        redis("HSET", "job4", "field", "1")
+        local reply, reasons = run("release_many", list), {}
+        for index = 1, 4 do
+            reasons[index] = machine.decode("release_many", reply, 4, index).reason
+        end
+        assert.same({ "granted", "anothers", "absent", "anothers" }, reasons)
+        assert.equal("another", redis("GET", "job2"))
+        assert.equal("hash", redis("TYPE", "job4"))
+        assert.equal(0, redis("EXISTS", "job1"))
+    end)
+
+    it("runs three commands for all of them where nobody waits", function()
+        local list = hold(20)
+        redis("CONFIG", "RESETSTAT")
+        run("release_many", list)
+        assert.same({ mget = 1, exists = 1, del = 1 }, calls_of("evalsha", "config"))
+    end)
+
+    it("wakes the first of each queue, once, and of no lock that it did not release", function()
+        local list = hold(4, function(index) return index == 3 and "another" or nil end)
+        local ear = inbox.open(node)
+        for _, index in ipairs { 1, 3, 4 } do
+            ear:join("job" .. index, 10 * index + 2, 200)
+            ear:join("job" .. index, 10 * index + 1, 100)
+        end
+        local reply = run("release_many", list)
+        assert.equal("*4\r\n:1\r\n:1\r\n:-1\r\n:1\r\n", reply)
+        assert.same({ { id = 11, fence = BALLOT, key = "job1" },
+            { id = 41, fence = BALLOT, key = "job4" } }, ear:heard())
+        assert.equal(ear:waiter(11), redis("GET", "{job1}:claim"))
+        assert.equal(1, redis("ZCARD", "{job1}:queue"))
+        assert.equal(2, redis("ZCARD", "{job3}:queue"))
+        assert.equal(0, redis("EXISTS", "{job2}:claim"))
+    end)
+
+    it("does to each lock what release does to it alone, whatever stands there", function()
+        local seen = {}
+        local ear, dead = inbox.open(node), inbox.open(node)
+        dead:close()
+        wait_for_inboxes(1)
+        for seed = 1, 30 do
+            local reasons = assert_same_as_alone("release", seed, function(key, pick)
+                local queue_key = inbox.side(key, "queue")
+                pick {
+                    function() end,
+                    function() redis("SET", key, "another", "PX", 30000) end,
+                    function() redis("SET", key, "mine", "PX", 30000) end,
+                    function() redis("SET", key, "mine") end,
+                    function() redis("HSET", key, "field", "1") end,
+                }()
+                pick {
+                    function() end,
+                    function() redis("ZADD", queue_key, 50, dead:waiter(1)) end,
+                    function() redis("ZADD", queue_key, 50, ear:waiter(1), 60, ear:waiter(2)) end,
+                    function() redis("ZADD", queue_key, 50, "garbage", 60, ear:waiter(2)) end,
+                    function() redis("SET", queue_key, "something") end,
+                }()
+                pick {
+                    function() end,
+                    function() redis("SET", inbox.side(key, "fence"), "77") end,
+                    function() redis("HSET", inbox.side(key, "fence"), "field", "1") end,
+                    function() redis("HSET", inbox.side(key, "claim"), "field", "1") end,
+                }()
+            end, function() return {} end)
+            for reason in pairs(reasons) do
+                seen[reason] = true
+            end
+            local heard = ear:heard()
+            for index = 1, #heard / 2 do
+                assert.same(heard[index], heard[#heard / 2 + index])
+            end
+            assert.equal(0, #heard % 2)
+        end
+        assert.same({ granted = true, absent = true, anothers = true }, seen)
+    end)
+
+    it("takes as many as travel together", function()
+        local list = hold(256, function(index) return index % 2 == 0 and "another" or nil end)
+        local reply = run("release_many", list)
+        for index = 1, 256 do
+            assert.equal(index % 2 == 0 and "anothers" or "granted",
+                machine.decode("release_many", reply, 256, index).reason)
         end
     end)
 end)

@@ -3,10 +3,14 @@
 local machine = require "machine"
 
 local ACQUIRE, ACQUIRE_TEXT = machine.script "acquire"
+local ACQUIRE_MANY, ACQUIRE_MANY_TEXT = machine.script "acquire_many"
 local EXTEND = machine.script "extend"
 local EXTEND_MANY = machine.script "extend_many"
 local RELEASE, RELEASE_TEXT = machine.script "release"
+local RELEASE_MANY = machine.script "release_many"
 local INSPECT = machine.script "inspect"
+
+local unpack = table.unpack or unpack
 
 -- The Redis protocol, by its specification: an array of bulk strings.
 local function resp(...)
@@ -38,23 +42,27 @@ describe("an acquire", function()
             machine.encode("acquire", acquire { fence_ttl_s = 7 }))
     end)
 
-    it("of a waiter names it, its arrival and whether it is fair", function()
+    it("of a waiter names it, its arrival, and whether it is queued or fair", function()
         local request = acquire { waiter = "redlock:x/12", arrival_us = 1700000000000000 }
-        assert.equal(
-            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
-                "redlock:x/12", "1700000000000000", ""),
-            machine.encode("acquire", request))
+        local function expect(...)
+            assert.equal(
+                resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
+                    "redlock:x/12", "1700000000000000", ...),
+                machine.encode("acquire", request))
+        end
+        expect()
+        request.queued = true
+        expect "queued"
         request.fair = true
-        assert.equal(
-            resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
-                "redlock:x/12", "1700000000000000", "1"),
-            machine.encode("acquire", request))
+        expect "fair"
+        request.queued = false
+        expect "fair"
     end)
 
     it("that is fair without waiting names nobody", function()
         assert.equal(
             resp("EVALSHA", ACQUIRE, "2", "name", "{name}:fence", "T", "30000", "17", "86400",
-                "", "5", "1"),
+                "", "5", "fair"),
             machine.encode("acquire", acquire { fair = true, arrival_us = 5 }))
     end)
 
@@ -109,6 +117,63 @@ describe("the other requests", function()
             }))
     end)
 
+    it("acquire many: all locks, fences, what is common, then token and ballot of each", function()
+        local requests = {
+            acquire { key = "a", token = "A", fence = 1 },
+            acquire { key = "b", token = "B", fence = 2 },
+        }
+        local words = { "4", "a", "b", "{a}:fence", "{b}:fence", "30000", "86400", "",
+            "A", "1", "B", "2" }
+        assert.equal(resp("EVALSHA", ACQUIRE_MANY, unpack(words)),
+            machine.encode("acquire_many", requests))
+        assert.equal(resp("EVAL", ACQUIRE_MANY_TEXT, unpack(words)),
+            machine.encode("acquire_many", requests, true))
+    end)
+
+    it("acquire many: ttls that differ, and waiters of one inbox", function()
+        assert.equal(
+            resp("EVALSHA", ACQUIRE_MANY, "6", "a", "b", "c", "{a}:fence", "{b}:fence", "{c}:fence",
+                "30000 30000 500", "86400 7 86400", "redlock:x - 0 18446744 1700 9 1800",
+                "T", "17", "T", "17", "T", "17"),
+            machine.encode("acquire_many", {
+                acquire { key = "a" },
+                acquire { key = "b", fence_ttl_s = 7, waiter = "redlock:x/18446744",
+                    arrival_us = 1700 },
+                acquire { key = "c", ttl_ms = 500, waiter = "redlock:x/9", arrival_us = 1800 },
+            }))
+    end)
+
+    it("release many: all locks, all queues, then the token of each", function()
+        assert.equal(
+            resp("EVALSHA", RELEASE_MANY, "4", "a", "{b}c", "{a}:queue", "{b}c:queue", "A", "B"),
+            machine.encode("release_many", {
+                { key = "a", token = "A" }, { key = "{b}c", token = "B" },
+            }))
+    end)
+
+    it("acquire many: as many, and as long, as a batch may hold", function()
+        local requests, locks, fences, ttls, rest = {}, {}, {}, {}, {}
+        local inbox, waiter = ("x"):rep(42), " 18446744073709551615 1000000000000000"
+        for index = 1, 256 do
+            local key, ttl = ("k"):rep(1020) .. 1000 + index, 1e15 + index
+            requests[index] = acquire { key = key, ttl_ms = ttl, fence_ttl_s = ttl,
+                waiter = inbox .. "/18446744073709551615", arrival_us = 1e15 }
+            locks[index], fences[index] = key, ("{%s}:fence"):format(key)
+            ttls[index] = ("%.0f"):format(ttl)
+            rest[2 * index - 1], rest[2 * index] = "T", "17"
+        end
+        local all_ttls = table.concat(ttls, " ")
+        local words = { "EVALSHA", ACQUIRE_MANY, "512" }
+        for _, list in ipairs {
+            locks, fences, { all_ttls, all_ttls, inbox .. waiter:rep(256) }, rest,
+        } do
+            for _, word in ipairs(list) do
+                words[#words + 1] = word
+            end
+        end
+        assert.equal(resp(unpack(words)), machine.encode("acquire_many", requests))
+    end)
+
     it("extend many: as many as a batch may hold", function()
         local requests, keys, rest = {}, {}, {}
         for index = 1, 256 do
@@ -124,7 +189,7 @@ describe("the other requests", function()
                 words[#words + 1] = word
             end
         end
-        assert.equal(resp((table.unpack or unpack)(words)), -- luacheck: ignore 113
+        assert.equal(resp(unpack(words)),
             machine.encode("extend_many", requests))
     end)
 end)
@@ -234,6 +299,58 @@ describe("a reply to an acquire", function()
     end)
 end)
 
+describe("a reply to many acquires", function()
+    local function votes(reply, count)
+        local list = {}
+        for index = 1, count do
+            local vote = machine.decode("acquire_many", reply, count, index)
+            list[index] = { vote.reason, vote.ttl_ms, vote.fence, vote.text }
+        end
+        return list
+    end
+
+    local function bulk(text)
+        return ("$%d\r\n%s\r\n"):format(#text, text)
+    end
+
+    it("grants all of them", function()
+        local granted = { "granted", 0, 0, "" }
+        assert.same({ granted, granted, granted }, votes(":1\r\n", 3))
+    end)
+
+    it("says of each what it would be told alone", function()
+        assert.same({
+            { "granted", 0, 0, "" }, { "held", 2500, 17, "" }, { "held", -1, 0, "" },
+            { "outbid", 0, 170, "" }, { "wrongtype", 0, 0, "WRONGTYPE Operation against a key" },
+            { "noperm", 0, 0, "NOPERM no" }, { "bad_fence", 0, 0, "" },
+        }, votes("*21\r\n:1\r\n:0\r\n" .. bulk "0" .. ":0\r\n:2500\r\n" .. bulk "17" ..
+            ":0\r\n:-1\r\n" .. bulk "0" .. ":-1\r\n:0\r\n" .. bulk "170" ..
+            bulk "WRONGTYPE Operation against a key" .. ":0\r\n" .. bulk "0" ..
+            bulk "NOPERM no" .. ":0\r\n" .. bulk "0" .. ":-1\r\n:0\r\n" .. bulk "x", 7))
+    end)
+
+    it("never grants by an error's text", function()
+        for _, text in ipairs { "", "1", "granted", "OK", "\0" } do
+            local reply = "*3\r\n" .. bulk(text) .. ":0\r\n" .. bulk "0"
+            assert.equal("unknown_error", machine.decode("acquire_many", reply, 1, 1).reason)
+        end
+    end)
+
+    it("is malformed if it does not fit", function()
+        for _, reply in ipairs {
+            ":0\r\n", ":2\r\n", ":-1\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*-1\r\n",
+            "*0\r\n", "*1\r\n:1\r\n", "*2\r\n:1\r\n:1\r\n", "*4\r\n:1\r\n:0\r\n$1\r\n0\r\n:1\r\n",
+            "*3\r\n:1\r\n:0\r\n:0\r\n", "*3\r\n:1\r\n$1\r\n0\r\n$1\r\n0\r\n",
+            "*3\r\n:2\r\n:0\r\n$1\r\n0\r\n", "*3\r\n+OK\r\n:0\r\n$1\r\n0\r\n",
+            "*3\r\n$-1\r\n:0\r\n$1\r\n0\r\n", "*3\r\n-ERR\r\n:0\r\n$1\r\n0\r\n",
+            "*3\r\n:0\r\n:5\r\n$-1\r\n", "*3\r\n*1\r\n:1\r\n:0\r\n$1\r\n0\r\n",
+            "*6\r\n:1\r\n:0\r\n$1\r\n0\r\n:1\r\n:0\r\n$1\r\n0\r\n",
+        } do
+            assert.equal("malformed", machine.decode("acquire_many", reply, 1, 1).reason, reply)
+        end
+    end)
+end)
+
 describe("a reply to an extension or a release", function()
     it("is a status", function()
         for _, kind in ipairs { "extend", "release" } do
@@ -272,6 +389,22 @@ describe("a reply to an extension or a release", function()
             "*3\r\n*1\r\n:1\r\n:1\r\n:1\r\n",
         } do
             assert.equal("malformed", machine.decode("extend_many", reply, 3, 1).reason, reply)
+            local vote = machine.decode("release_many", reply, 3, 1)
+            assert.equal(reply == ":1\r\n" and "granted" or "malformed", vote.reason, reply)
+        end
+    end)
+
+    it("of many releases is one number for all, or a status or an error's text for each", function()
+        assert.equal("granted", machine.decode("release_many", ":1\r\n", 3, 3).reason)
+        local reasons = {}
+        local reply = "*5\r\n:1\r\n:0\r\n:-1\r\n$12\r\nWRONGTYPE of\r\n$9\r\nNOPERM no\r\n"
+        for index = 1, 5 do
+            reasons[index] = machine.decode("release_many", reply, 5, index).reason
+        end
+        assert.same({ "granted", "absent", "anothers", "anothers", "noperm" }, reasons)
+        for _, number in ipairs { 0, -1, 2 } do
+            assert.equal("malformed",
+                machine.decode("release_many", (":%d\r\n"):format(number), 3, 1).reason)
         end
     end)
 end)
@@ -307,7 +440,10 @@ end)
 
 describe("an error reply", function()
     it("of any request is its class and its text", function()
-        for _, kind in ipairs { "acquire", "extend", "extend_many", "release", "inspect" } do
+        for _, kind in ipairs {
+            "acquire", "acquire_many", "extend", "extend_many", "release", "release_many",
+            "inspect",
+        } do
             local vote = machine.decode(kind, "-LOADING Redis is loading\r\n", 3, 2)
             assert.same({ "loading", "LOADING Redis is loading" }, { vote.reason, vote.text })
             assert.equal("noscript", machine.decode(kind, "-NOSCRIPT No matching\r\n").reason)

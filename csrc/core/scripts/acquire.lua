@@ -2,7 +2,7 @@
 --
 -- KEYS  lock, fence (whose name ends in "fence"; queue and claim are its neighbours)
 -- ARGV  token, ttl in ms, ballot[, ttl of the fence in s[, waiter ('' to stay out of the queue),
---       arrival in us, '1' if fair]]
+--       arrival in us[, 'queued' if the waiter may stand in the queue or have been told, 'fair']]]
 -- Reply 1 granted | {0, remaining ms (-1: for ever), fence} held
 --       | {-1, fence} free, but the ballot is too low
 --
@@ -18,7 +18,7 @@ local queue, claim, claimer
 if waiter then
     local side = string.sub(KEYS[2], 1, -6)
     queue, claim = side .. 'queue', side .. 'claim'
-    if ARGV[7] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then
+    if ARGV[7] == 'fair' and redis.call('EXISTS', KEYS[1]) == 0 then
         -- include wake
         claimer = redis.call('GET', claim) or wake(KEYS[1], fence or '0', queue, claim)
         if claimer == waiter then
@@ -29,7 +29,7 @@ end
 
 if acceptable and not claimer and redis.call('SET', KEYS[1], token, 'NX', 'PX', ARGV[2]) then
     redis.call('SET', KEYS[2], ballot, 'EX', ARGV[4] or '86400')
-    if waiter and waiter ~= '' then
+    if ARGV[7] and waiter ~= '' then
         redis.call('ZREM', queue, waiter)
         if redis.call('GET', claim) == waiter then
             redis.call('DEL', claim)

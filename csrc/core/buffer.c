@@ -20,7 +20,8 @@ static bool grow(struct rlk_buffer *buffer, size_t needed)
     return true;
 }
 
-char *rlk_buffer_reserve(struct rlk_buffer *buffer, size_t len)
+/* Room for so many bytes behind the end; NULL if there is no memory. */
+static char *reserve(struct rlk_buffer *buffer, size_t len)
 {
     size_t used = rlk_buffer_len(buffer);
     if (buffer->end + len > buffer->capacity && buffer->start > 0) {
@@ -37,7 +38,7 @@ bool rlk_buffer_append(struct rlk_buffer *buffer, const void *bytes, size_t len)
 {
     if (len == 0)
         return true;
-    char *room = rlk_buffer_reserve(buffer, len);
+    char *room = reserve(buffer, len);
     if (!room)
         return false;
     memcpy(room, bytes, len);

@@ -12,9 +12,6 @@ struct rlk_buffer {
     size_t capacity;
 };
 
-/* Room for so many bytes behind the end, which the caller moves; NULL if there is no memory. */
-char *rlk_buffer_reserve(struct rlk_buffer *buffer, size_t len);
-
 /* False, and nothing appended, if there is no memory. */
 bool rlk_buffer_append(struct rlk_buffer *buffer, const void *bytes, size_t len);
 void rlk_buffer_consume(struct rlk_buffer *buffer, size_t len);

@@ -10,20 +10,27 @@
 
 #define SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
 #define NUMBER_SIZE 24
+#define WORDS_MAX (8 + 4 * RLK_BATCH_MAX)
 #define NOBODY "-" /* in the place of a waiter's id */
 
 /* ---- requests ---- */
 
-/* A command in the making, at the end of a buffer. */
+/* A command in the making: its words one behind the other, and their lengths. */
 struct command {
     struct rlk_buffer *out;
-    size_t len_before;
+    struct rlk_buffer text, lengths;
     bool failed; /* no memory */
 };
 
-static const char *decimal(char text[NUMBER_SIZE], uint64_t number)
+static char *append(char *at, const char *bytes, size_t len)
+{
+    return (char *)memcpy(at, bytes, len) + len;
+}
+
+static const char *decimal(char text[NUMBER_SIZE], int64_t number)
 {
     char *digit = text + NUMBER_SIZE - 1;
+    assert(number >= 0);
     *digit = '\0';
     do
         *--digit = (char)('0' + number % 10);
@@ -31,43 +38,10 @@ static const char *decimal(char text[NUMBER_SIZE], uint64_t number)
     return digit;
 }
 
-static char *append(char *at, const char *bytes, size_t len)
-{
-    return (char *)memcpy(at, bytes, len) + len;
-}
-
-/* "*3\r\n" or "$3\r\n" */
-static char *append_header(char *at, char type, size_t number)
-{
-    char text[NUMBER_SIZE];
-    const char *digits = decimal(text, number);
-    *at++ = type;
-    at = append(at, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
-    return append(at, "\r\n", 2);
-}
-
-static struct command begin(struct rlk_buffer *out, size_t words)
-{
-    struct command command = {.out = out, .len_before = rlk_buffer_len(out)};
-    char *at = rlk_buffer_reserve(out, NUMBER_SIZE + 3);
-    command.failed = !at;
-    if (at)
-        out->end += (size_t)(append_header(at, '*', words) - at);
-    return command;
-}
-
 static void add(struct command *command, const char *bytes, size_t len)
 {
-    struct rlk_buffer *out = command->out;
-    char *at = command->failed ? NULL : rlk_buffer_reserve(out, len + NUMBER_SIZE + 5);
-    command->failed = !at;
-    if (!at)
-        return;
-    char *behind = append_header(at, '$', len);
-    if (len > 0)
-        behind = append(behind, bytes, len);
-    behind = append(behind, "\r\n", 2);
-    out->end += (size_t)(behind - at);
+    command->failed = command->failed || !rlk_buffer_append(&command->text, bytes, len) ||
+                      !rlk_buffer_append(&command->lengths, &len, sizeof len);
 }
 
 static void add_text(struct command *command, const char *text)
@@ -78,25 +52,41 @@ static void add_text(struct command *command, const char *text)
 static void add_number(struct command *command, int64_t number)
 {
     char text[NUMBER_SIZE];
-    assert(number >= 0);
-    const char *digits = decimal(text, (uint64_t)number);
-    add(command, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
+    add_text(command, decimal(text, number));
 }
 
-/* False, and nothing appended, if there was no memory. */
-static bool end(const struct command *command)
+/* redisFormatCommandArgv() prints by printf, and takes several times as long. */
+static bool format(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths)
 {
-    if (command->failed)
-        command->out->end = command->out->start + command->len_before;
-    return !command->failed;
+    sds bytes = NULL;
+    long long len = redisFormatSdsCommandArgv(&bytes, argc, argv, lengths);
+    if (len < 0)
+        return false;
+    bool appended = rlk_buffer_append(out, bytes, (size_t)len);
+    redisFreeSdsCommand(bytes);
+    return appended;
+}
+
+/* False, and nothing appended, if there is no memory. */
+static bool end(struct command *command)
+{
+    const char *argv[WORDS_MAX];
+    size_t lengths[WORDS_MAX], count = rlk_buffer_len(&command->lengths) / sizeof *lengths;
+    const char *word = rlk_buffer_bytes(&command->text);
+    assert(count <= WORDS_MAX);
+    if (!command->failed)
+        memcpy(lengths, rlk_buffer_bytes(&command->lengths), count * sizeof *lengths);
+    for (size_t i = 0; !command->failed && i < count; word += lengths[i++])
+        argv[i] = word;
+    bool done = !command->failed && format(command->out, (int)count, argv, lengths);
+    rlk_buffer_free(&command->text);
+    rlk_buffer_free(&command->lengths);
+    return done;
 }
 
 bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv)
 {
-    struct command command = begin(out, (size_t)argc);
-    for (int i = 0; i < argc; i++)
-        add_text(&command, argv[i]);
-    return end(&command);
+    return format(out, argc, argv, NULL);
 }
 
 /* A non-empty {tag}: the part of a key that decides its slot (Redis Cluster specification, "Hash
@@ -136,12 +126,12 @@ static void add_side_key(struct command *command, const struct rlk_key *key, con
     add(command, side.bytes, side.len);
 }
 
-/* "EVALSHA sha1 count", which so many keys and other arguments follow. */
+/* "EVALSHA sha1 count", which so many keys follow, and other arguments. */
 static struct command begin_script(struct rlk_buffer *out, enum rlk_request_kind kind, bool by_text,
-                                   size_t keys, size_t others)
+                                   size_t keys)
 {
     const struct rlk_script *script = rlk_script(kind);
-    struct command command = begin(out, 3 + keys + others);
+    struct command command = {.out = out};
     add_text(&command, by_text ? "EVAL" : "EVALSHA");
     add_text(&command, by_text ? script->text : script->sha1);
     add_number(&command, (int64_t)keys);
@@ -150,9 +140,9 @@ static struct command begin_script(struct rlk_buffer *out, enum rlk_request_kind
 
 /* The same with the keys of one lock. */
 static struct command begin_single(struct rlk_buffer *out, const struct rlk_request *request,
-                                   bool by_text, const char *suffix, size_t others)
+                                   bool by_text, const char *suffix)
 {
-    struct command command = begin_script(out, request->kind, by_text, 2, others);
+    struct command command = begin_script(out, request->kind, by_text, 2);
     add(&command, request->key.bytes, request->key.len);
     add_side_key(&command, &request->key, suffix);
     return command;
@@ -164,8 +154,7 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
     bool names_fence_ttl = waits || request->fence_ttl_s != RLK_FENCE_TTL_S;
     const char *manner = request->fair ? "fair" : request->queued ? "queued" : NULL;
     bool has_manner = waits && manner;
-    struct command command = begin_single(out, request, by_text, ":fence",
-                                          3u + names_fence_ttl + 2u * waits + has_manner);
+    struct command command = begin_single(out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_number(&command, request->fence);
@@ -182,7 +171,7 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
 
 static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":fence", 4);
+    struct command command = begin_single(out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_number(&command, request->fence);
@@ -192,8 +181,7 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
 
 static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":queue",
-                                          1u + (request->waiter[0] != '\0') + request->steps_back);
+    struct command command = begin_single(out, request, by_text, ":queue");
     add_text(&command, request->token);
     if (request->waiter[0])
         add_text(&command, request->waiter);
@@ -204,7 +192,7 @@ static bool add_release(struct rlk_buffer *out, const struct rlk_request *reques
 
 static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":fence", 0);
+    struct command command = begin_single(out, request, by_text, ":fence");
     return end(&command);
 }
 
@@ -221,9 +209,8 @@ static void add_keys(struct command *command, const struct rlk_request *requests
 static char *append_decimal(char *at, int64_t number)
 {
     char text[NUMBER_SIZE];
-    assert(number >= 0);
-    const char *digits = decimal(text, (uint64_t)number);
-    return append(at, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
+    const char *digits = decimal(text, number);
+    return append(at, digits, strlen(digits));
 }
 
 /* One number if it is the same for all, else one for each. */
@@ -285,7 +272,7 @@ static void add_waiters(struct command *command, const struct rlk_request *reque
 static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_ACQUIRE_MANY, by_text, 2 * count, 3 + 2 * count);
+    struct command command = begin_script(out, RLK_ACQUIRE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":fence");
     add_numbers(&command, requests, count, ttl_of);
     add_numbers(&command, requests, count, fence_ttl_of);
@@ -300,7 +287,7 @@ static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *r
 static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests,
                             size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_EXTEND_MANY, by_text, count, 2 * count);
+    struct command command = begin_script(out, RLK_EXTEND_MANY, by_text, count);
     add_keys(&command, requests, count, NULL);
     for (size_t i = 0; i < count; i++) {
         add_text(&command, requests[i].token);
@@ -312,7 +299,7 @@ static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *re
 static bool add_release_many(struct rlk_buffer *out, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_RELEASE_MANY, by_text, 2 * count, count);
+    struct command command = begin_script(out, RLK_RELEASE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":queue");
     for (size_t i = 0; i < count; i++)
         add_text(&command, requests[i].token);

@@ -82,7 +82,10 @@ void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operati
 void rlk_client_bind(struct rlk_client *client, struct rlk_operation *operation,
                      struct rlk_scope *scope, bool detaches);
 
-/* ---- holdings ---- */
+/* ---- holdings ----
+ *
+ * let_go: it is released, and stays known. forget: it is released, and known no more. leave: the
+ * program has lost sight of it, and what it is bound to has not. */
 
 /* Releases it without waiting. RLK_LOST if it was lost, else RLK_RELEASED. */
 enum rlk_outcome rlk_client_let_go(struct rlk_client *client, struct rlk_holding *holding);

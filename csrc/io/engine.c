@@ -474,6 +474,7 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
     bool idle = !has_arrivals(engine) && (busy || rlk_list_is_empty(&engine->submitted));
     if (now_ms < engine->horizon_ms && engine->horizon_ms < *until_ms)
         *until_ms = engine->horizon_ms;
+    /* A busy one wakes within a millisecond by itself, so nobody kicks it for a submission. */
     if (idle)
         engine->sleeping_until_ms = busy ? AWAKE : *until_ms;
     pthread_mutex_unlock(&engine->mutex);
@@ -718,9 +719,10 @@ static void end_operations(struct rlk_engine *engine)
     take_given_up(engine, &engine->given_up);
     while ((link = rlk_list_first(&engine->running)) != NULL) {
         struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, running);
-        operation->outcome = RLK_UNAVAILABLE;
-        if (!operation->is_decided)
+        if (!operation->is_decided) {
+            operation->outcome = RLK_UNAVAILABLE;
             post(engine, operation);
+        }
         retire(engine, operation);
     }
     ring(engine);

@@ -44,7 +44,7 @@ struct rlk_operation {
     /* the engine's thread's alone */
     struct rlk_link running, moved; /* its lists */
     struct rlk_in_line in_line;
-    bool is_decided; /* its machine has only releases that are owed left, and queues to leave */
+    bool is_decided; /* the outcome stands; what is left is to tell slow nodes */
     int64_t linger_until_ms;
     struct rlk_lock lock;       /* initialised by it */
     struct rlk_tally tallies[]; /* one per node; the key's bytes follow */

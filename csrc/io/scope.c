@@ -1,5 +1,5 @@
-/* A table of scopes by key, of a fixed size: as many as requests that hold locks at one time in one
- * worker, and a longer chain is no more than slower. */
+/* A table of scopes by key, of a fixed size. More requests that hold locks at one time in one worker
+ * only make its chains longer. */
 #include "io/scope.h"
 
 #include <stdlib.h>

@@ -48,8 +48,8 @@ end
 
 --- Makes a lock object that is acquired later, and again.
 -- @tparam string name 1 to 512 bytes, any of them
--- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`; they hold
--- for every acquire
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`, `detach`; they
+-- hold for every acquire
 -- @treturn redlock.Lock
 function Client:lock(name, opts)
     check_self(self, "lock")
@@ -58,11 +58,12 @@ end
 
 --- Acquires a lock, waiting for it if need be.
 -- @tparam string name 1 to 512 bytes, any of them
--- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`, `detach`
 -- @treturn[1] redlock.Lock
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`
+-- @treturn[2] string code: `locked`, `timeout`, `unavailable`, `closed`; `lost` if the lease was over
+-- before the grant was there
 -- @treturn[2] table votes: for each node `{ node, vote, text, ttl, fence }`
 function Client:acquire(name, opts)
     check_self(self, "acquire")

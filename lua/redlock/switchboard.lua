@@ -76,7 +76,10 @@ local function begin(self, submit, ...)
     local begun, votes = submit(slot.handle, self.outbox, slot.tag, ...)
     if begun ~= true then
         free_slot(self, slot)
-        return nil, begun == "released" or begun, votes
+        if begun == "released" then
+            return nil, true
+        end
+        return nil, begun, votes
     end
     self.pending = self.pending + 1
     return slot
@@ -182,7 +185,7 @@ local function tell(self, watch)
     end
 end
 
--- What was bound to a request that has ended is only cleared up.
+-- A negative tag says that the request of that operation has ended: it is only cleared up.
 local function settle(self, tag)
     local slot, watch = self.slots[tag], self.watches[tag]
     if tag < 0 then

@@ -75,6 +75,7 @@ local function wait(slot)
     -- The last value is closed however the loop is left (Lua 5.4).
     for _ in wait_once, slot, nil, slot do -- luacheck: ignore 512
     end
+    Slot.__close(slot)
     slot.thread = nil
     return slot.done
 end

@@ -39,8 +39,8 @@ local yieldable = {
 -- luacheck: pop
 
 local board
--- nil, or { up = whether it rings, seen = when it last gave a sign of life, is_coming, due = until when
--- no other is tried }
+-- nil, or a table: `up`, its socket stands; `seen`, when it last gave a sign of life; `is_coming`, its
+-- timer was accepted and has not run; `due`, no other is tried before.
 local bell
 local pause = FIRST_PAUSE
 local has_run_timers = false

@@ -853,8 +853,9 @@ static int collect_batches(lua_State *L)
     return 0;
 }
 
-/* batches:send(kind, request): with tag and round */
-static int batches_send(lua_State *L)
+typedef void sender(struct rlk_batches *, const struct rlk_request *, struct rlk_asker);
+
+static int send_to_batches(lua_State *L, sender *send_request)
 {
     struct batches *batches = check_batches(L, 1);
     struct rlk_request requests[RLK_BATCH_MAX];
@@ -866,8 +867,20 @@ static int batches_send(lua_State *L)
     batches->keys = copy;
     requests[0].kind = check_kind(L, 2);
     requests[0].key.bytes = copy->bytes;
-    rlk_batches_send(&batches->batches, &requests[0], askers[0]);
+    send_request(&batches->batches, &requests[0], askers[0]);
     return 0;
+}
+
+/* batches:send(kind, request): with tag and round */
+static int batches_send(lua_State *L)
+{
+    return send_to_batches(L, rlk_batches_send);
+}
+
+/* batches:send_last(kind, request): the same */
+static int batches_send_last(lua_State *L)
+{
+    return send_to_batches(L, rlk_batches_send_last);
 }
 
 static int batches_flush(lua_State *L)
@@ -1289,6 +1302,7 @@ static const luaL_Reg memo_methods[] = {{NULL, NULL}};
 
 static const luaL_Reg batches_methods[] = {
     {"send", batches_send},
+    {"send_last", batches_send_last},
     {"flush", batches_flush},
     {NULL, NULL},
 };

@@ -65,8 +65,8 @@ static bool is_one_lock(struct rlk_key key, struct rlk_key other)
     return one.len == two.len && memcmp(one.bytes, two.bytes, one.len) == 0;
 }
 
-/* A number below 64 * RLK_BATCH_MARKS, of both ends of the name. Where many names have the same, it
- * only takes longer. */
+/* Which bit stands for a key, by both ends of its name. Where many names have the same, it only
+ * takes longer. The highest bits of the product depend on all that went in (Fibonacci hashing, Knuth). */
 static unsigned mark_of(struct rlk_key key)
 {
     struct rlk_key name = without_braces(key);
@@ -75,7 +75,7 @@ static unsigned mark_of(struct rlk_key key)
     memcpy(&head, name.bytes, len);
     memcpy(&tail, name.bytes + name.len - len, len);
     uint64_t mixed = (head * 3 + tail + name.len) * UINT64_C(0x9E3779B97F4A7C15);
-    return (unsigned)(mixed >> 32) % (64 * RLK_BATCH_MARKS);
+    return (unsigned)(mixed >> (64 - RLK_BATCH_MARK_BITS));
 }
 
 /* False, and nothing gathered, if there is no memory. */
@@ -161,6 +161,12 @@ static int batch_kind(const struct rlk_batches *batches, const struct rlk_reques
     }
 }
 
+static void send_alone(struct rlk_batches *batches, const struct rlk_request *request,
+                       struct rlk_asker asker)
+{
+    (void)rlk_node_send(batches->node, request, asker, &batches->memos[request->kind]);
+}
+
 /* A renewal may stand in its batch twice: nothing leaves behind it, and its script takes one after
  * the other. */
 void rlk_batches_send(struct rlk_batches *batches, const struct rlk_request *request,
@@ -172,10 +178,27 @@ void rlk_batches_send(struct rlk_batches *batches, const struct rlk_request *req
     if (is_gathered_from(batches, behind, request->key, mark))
         rlk_batches_flush(batches);
     if (kind == RLK_BATCH_KINDS) {
-        (void)rlk_node_send(batches->node, request, asker, &batches->memos[request->kind]);
+        send_alone(batches, request, asker);
         return;
     }
     struct rlk_batch *batch = &batches->gathered[kind];
     if (gather(batch, request, asker, mark) && count_of(batch) == depths[kind])
         flush_through(batches, kind);
+}
+
+static bool is_empty(const struct rlk_batches *batches)
+{
+    size_t count = 0;
+    for (int kind = 0; kind < RLK_BATCH_KINDS; kind++)
+        count += count_of(&batches->gathered[kind]);
+    return count == 0;
+}
+
+void rlk_batches_send_last(struct rlk_batches *batches, const struct rlk_request *request,
+                           struct rlk_asker asker)
+{
+    if (batch_kind(batches, request) != RLK_RENEWALS && is_empty(batches))
+        send_alone(batches, request, asker);
+    else
+        rlk_batches_send(batches, request, asker);
 }

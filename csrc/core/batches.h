@@ -10,15 +10,15 @@
 #include "core/node.h"
 #include "core/request.h"
 
-#define RLK_BATCH_MARKS 8 /* words of 64 */
+#define RLK_BATCH_MARK_BITS 9
 
 /* In the order in which they leave. */
 enum rlk_batch_kind { RLK_RELEASES, RLK_ACQUIRES, RLK_RENEWALS, RLK_BATCH_KINDS };
 
 struct rlk_batch {
-    struct rlk_buffer requests;      /* of struct rlk_request */
-    struct rlk_buffer askers;        /* of struct rlk_asker, one for each */
-    uint64_t marks[RLK_BATCH_MARKS]; /* a bit is set for the key of each */
+    struct rlk_buffer requests;                      /* of struct rlk_request */
+    struct rlk_buffer askers;                        /* of struct rlk_asker, one for each */
+    uint64_t marks[(1 << RLK_BATCH_MARK_BITS) / 64]; /* a bit is set for the key of each */
 };
 
 struct rlk_batches {
@@ -37,6 +37,10 @@ void rlk_batches_free(struct rlk_batches *batches);
  * node did not answer. */
 void rlk_batches_send(struct rlk_batches *batches, const struct rlk_request *request,
                       struct rlk_asker asker);
+
+/* The same, for the last one before the flush: alone it leaves at once, without a copy. */
+void rlk_batches_send_last(struct rlk_batches *batches, const struct rlk_request *request,
+                           struct rlk_asker asker);
 
 void rlk_batches_flush(struct rlk_batches *batches);
 

@@ -7,8 +7,6 @@
 #include "core/lock.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define CLOCK_MARGIN_MS 4 /* what validity takes off besides the drift, and rounding */
@@ -802,9 +800,18 @@ rlk_nodes rlk_lock_wants(const struct rlk_lock *lock)
     return (lock->unsent & ~blocked) | rlk_debts_due(&lock->debts);
 }
 
+/* "inbox/id"; by hand, since every first attempt of one that would wait names itself to each node. */
 static void name_waiter(const struct rlk_lock *lock, struct rlk_request *request)
 {
-    snprintf(request->waiter, sizeof request->waiter, "%s/%" PRIu64, lock->quorum->inbox, lock->id);
+    size_t len = strlen(lock->quorum->inbox);
+    uint64_t rest = lock->id, power = 1;
+    while (rest / power > 9)
+        power *= 10;
+    memcpy(request->waiter, lock->quorum->inbox, len);
+    request->waiter[len++] = '/';
+    for (; power > 0; power /= 10)
+        request->waiter[len++] = (char)('0' + rest / power % 10);
+    request->waiter[len] = '\0';
 }
 
 static bool goes_on_waiting(const struct rlk_lock *lock)

@@ -3,7 +3,6 @@
 #include "core/wire.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/scripts.h"
@@ -15,11 +14,14 @@
 
 /* ---- requests ---- */
 
-/* A command in the making: its words one behind the other, and their lengths. */
+/* A command in the making. It borrows its words, but for those that are made for it. */
 struct command {
     struct rlk_buffer *out;
-    struct rlk_buffer text, lengths;
-    bool failed; /* no memory */
+    struct rlk_buffer made; /* one behind the other */
+    size_t count;
+    bool failed;                  /* no memory */
+    const char *words[WORDS_MAX]; /* NULL: the next of those that were made */
+    size_t lengths[WORDS_MAX];
 };
 
 static char *append(char *at, const char *bytes, size_t len)
@@ -38,10 +40,11 @@ static const char *decimal(char text[NUMBER_SIZE], int64_t number)
     return digit;
 }
 
-static void add(struct command *command, const char *bytes, size_t len)
+static void add(struct command *command, const char *word, size_t len)
 {
-    command->failed = command->failed || !rlk_buffer_append(&command->text, bytes, len) ||
-                      !rlk_buffer_append(&command->lengths, &len, sizeof len);
+    assert(command->count < WORDS_MAX);
+    command->words[command->count] = word;
+    command->lengths[command->count++] = len;
 }
 
 static void add_text(struct command *command, const char *text)
@@ -49,10 +52,17 @@ static void add_text(struct command *command, const char *text)
     add(command, text, strlen(text));
 }
 
+static void add_made(struct command *command, const char *bytes, size_t len)
+{
+    command->failed = !rlk_buffer_append(&command->made, bytes, len) || command->failed;
+    add(command, NULL, len);
+}
+
 static void add_number(struct command *command, int64_t number)
 {
     char text[NUMBER_SIZE];
-    add_text(command, decimal(text, number));
+    const char *digits = decimal(text, number);
+    add_made(command, digits, (size_t)(text + NUMBER_SIZE - 1 - digits));
 }
 
 /* redisFormatCommandArgv() prints by printf, and takes several times as long. */
@@ -70,17 +80,16 @@ static bool format(struct rlk_buffer *out, int argc, const char **argv, const si
 /* False, and nothing appended, if there is no memory. */
 static bool end(struct command *command)
 {
-    const char *argv[WORDS_MAX];
-    size_t lengths[WORDS_MAX], count = rlk_buffer_len(&command->lengths) / sizeof *lengths;
-    const char *word = rlk_buffer_bytes(&command->text);
-    assert(count <= WORDS_MAX);
-    if (!command->failed)
-        memcpy(lengths, rlk_buffer_bytes(&command->lengths), count * sizeof *lengths);
-    for (size_t i = 0; !command->failed && i < count; word += lengths[i++])
-        argv[i] = word;
-    bool done = !command->failed && format(command->out, (int)count, argv, lengths);
-    rlk_buffer_free(&command->text);
-    rlk_buffer_free(&command->lengths);
+    const char *made = rlk_buffer_bytes(&command->made);
+    for (size_t i = 0; !command->failed && i < command->count; i++) {
+        if (command->words[i])
+            continue;
+        command->words[i] = made;
+        made += command->lengths[i];
+    }
+    bool done = !command->failed &&
+                format(command->out, (int)command->count, command->words, command->lengths);
+    rlk_buffer_free(&command->made);
     return done;
 }
 
@@ -123,29 +132,30 @@ static void add_side_key(struct command *command, const struct rlk_key *key, con
 {
     char buffer[SIDE_KEY_SIZE];
     struct rlk_key side = side_key(key, suffix, buffer);
-    add(command, side.bytes, side.len);
+    add_made(command, side.bytes, side.len);
 }
 
 /* "EVALSHA sha1 count", which so many keys follow, and other arguments. */
-static struct command begin_script(struct rlk_buffer *out, enum rlk_request_kind kind, bool by_text,
-                                   size_t keys)
+static void begin_script(struct command *command, struct rlk_buffer *out,
+                         enum rlk_request_kind kind, bool by_text, size_t keys)
 {
     const struct rlk_script *script = rlk_script(kind);
-    struct command command = {.out = out};
-    add_text(&command, by_text ? "EVAL" : "EVALSHA");
-    add_text(&command, by_text ? script->text : script->sha1);
-    add_number(&command, (int64_t)keys);
-    return command;
+    command->out = out;
+    command->made = (struct rlk_buffer){0};
+    command->count = 0;
+    command->failed = false;
+    add_text(command, by_text ? "EVAL" : "EVALSHA");
+    add_text(command, by_text ? script->text : script->sha1);
+    add_number(command, (int64_t)keys);
 }
 
 /* The same with the keys of one lock. */
-static struct command begin_single(struct rlk_buffer *out, const struct rlk_request *request,
-                                   bool by_text, const char *suffix)
+static void begin_single(struct command *command, struct rlk_buffer *out,
+                         const struct rlk_request *request, bool by_text, const char *suffix)
 {
-    struct command command = begin_script(out, request->kind, by_text, 2);
-    add(&command, request->key.bytes, request->key.len);
-    add_side_key(&command, &request->key, suffix);
-    return command;
+    begin_script(command, out, request->kind, by_text, 2);
+    add(command, request->key.bytes, request->key.len);
+    add_side_key(command, &request->key, suffix);
 }
 
 static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
@@ -154,7 +164,8 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
     bool names_fence_ttl = waits || request->fence_ttl_s != RLK_FENCE_TTL_S;
     const char *manner = request->fair ? "fair" : request->queued ? "queued" : NULL;
     bool has_manner = waits && manner;
-    struct command command = begin_single(out, request, by_text, ":fence");
+    struct command command;
+    begin_single(&command, out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_number(&command, request->fence);
@@ -171,7 +182,8 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
 
 static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":fence");
+    struct command command;
+    begin_single(&command, out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_number(&command, request->fence);
@@ -181,7 +193,8 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
 
 static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":queue");
+    struct command command;
+    begin_single(&command, out, request, by_text, ":queue");
     add_text(&command, request->token);
     if (request->waiter[0])
         add_text(&command, request->waiter);
@@ -192,7 +205,8 @@ static bool add_release(struct rlk_buffer *out, const struct rlk_request *reques
 
 static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
-    struct command command = begin_single(out, request, by_text, ":fence");
+    struct command command;
+    begin_single(&command, out, request, by_text, ":fence");
     return end(&command);
 }
 
@@ -226,7 +240,7 @@ static void add_numbers(struct command *command, const struct rlk_request *reque
         *at++ = ' ';
         at = append_decimal(at, number_of(&requests[i]));
     }
-    add(command, text, (size_t)(at - text));
+    add_made(command, text, (size_t)(at - text));
 }
 
 static int64_t ttl_of(const struct rlk_request *request)
@@ -266,13 +280,14 @@ static void add_waiters(struct command *command, const struct rlk_request *reque
         *at++ = ' ';
         at = append_decimal(at, requests[i].arrival_us);
     }
-    add(command, text, (size_t)(at - text));
+    add_made(command, text, (size_t)(at - text));
 }
 
 static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_ACQUIRE_MANY, by_text, 2 * count);
+    struct command command;
+    begin_script(&command, out, RLK_ACQUIRE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":fence");
     add_numbers(&command, requests, count, ttl_of);
     add_numbers(&command, requests, count, fence_ttl_of);
@@ -287,7 +302,8 @@ static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *r
 static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests,
                             size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_EXTEND_MANY, by_text, count);
+    struct command command;
+    begin_script(&command, out, RLK_EXTEND_MANY, by_text, count);
     add_keys(&command, requests, count, NULL);
     for (size_t i = 0; i < count; i++) {
         add_text(&command, requests[i].token);
@@ -299,7 +315,8 @@ static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *re
 static bool add_release_many(struct rlk_buffer *out, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
-    struct command command = begin_script(out, RLK_RELEASE_MANY, by_text, 2 * count);
+    struct command command;
+    begin_script(&command, out, RLK_RELEASE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":queue");
     for (size_t i = 0; i < count; i++)
         add_text(&command, requests[i].token);
@@ -379,7 +396,7 @@ static bool remember(struct rlk_memo *memo, enum rlk_request_kind kind,
     memo->by_text = by_text;
     for (size_t i = 0; i < count; i++) {
         struct asked asked = {askers[i], requests[i].waiter[0] != '\0', requests[i].queued, ""};
-        snprintf(asked.token, sizeof asked.token, "%s", requests[i].token);
+        memcpy(asked.token, requests[i].token, sizeof asked.token);
         if (!rlk_buffer_append(&memo->asked, &asked, sizeof asked)) {
             rlk_buffer_clear(&memo->asked);
             return false;

@@ -1,4 +1,4 @@
-/* Requests to RESP bytes, replies to votes. hiredis parses; the meaning is here. */
+/* Requests to RESP bytes, replies to votes. hiredis formats and parses; the meaning is here. */
 #ifndef RLK_WIRE_H
 #define RLK_WIRE_H
 

@@ -237,7 +237,10 @@ static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node
     struct rlk_request request;
     while (rlk_lock_next_request(lock, node, &request)) {
         struct rlk_asker asker = {lock->id, request.round};
-        rlk_batches_send(&loop->batches[node], &request, asker);
+        if (rlk_members_has_touched(&loop->members))
+            rlk_batches_send(&loop->batches[node], &request, asker);
+        else
+            rlk_batches_send_last(&loop->batches[node], &request, asker);
     }
 }
 

@@ -52,7 +52,7 @@ FLOOR := build/bench/floor
 SCRIPTS := csrc/core/scripts
 SCRIPTS_TEXT := $(GENERATED)/scripts_text.h
 
-C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] bench/*.[ch])
+C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] spec/*/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
 LUA_FOLDERS := $(wildcard lua spec examples bench bin $(SCRIPTS))
 
@@ -105,8 +105,12 @@ $(FLOOR): bench/floor.c $(BUILD)/compile
 -include $(OBJECTS:.o=.d) $(BUILD)/obj/spec/machine.d
 
 help: ## this list
-	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$NF }' Makefile
+	@awk -F ':|## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$NF }' $(filter-out %.d,$(MAKEFILE_LIST))
 	@echo 'LUA=lua5.4 or luajit, SPEC=spec/NAME_spec.lua, V=1 shows the commands.'
+
+# --- Programs of the specs' own rooms: the simulator, the fuzzers, the torture.
+
+include $(wildcard spec/*/*.mk)
 
 # --- Running what was built, in the checkout.
 

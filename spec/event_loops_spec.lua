@@ -7,6 +7,7 @@ local quorum = require "support.quorum"
 local redlock = require "redlock"
 local servers = require "servers"
 local wait = require "support.wait"
+local waiter = require "support.waiter"
 
 local ALONE = 60 -- seconds: a lease that no test outlives
 local CROWD = 200
@@ -629,11 +630,30 @@ for _, name in ipairs { "cqueues", "luv" } do
                     loop.sleep(0)
                 end
                 assert.is_true(three:comes_to(3, "job")) -- the loop stands still meanwhile
-                wait.sleep(0.01)
                 client:close()
             end)
             assert.is_true(three:comes_to(0, "job"))
             assert.is_true(results[3] == "closed" or not results[1]:held())
+        end)
+
+        it("a grant is given back by a close that blocks, also while a node is down", function()
+            local client, other = three:client { timeout = 0.5 }, three:client()
+            local held = assert(other:acquire("job", { ttl = ALONE }))
+            local results
+            loop.run(function()
+                loop.spawn(function()
+                    results = { client:acquire("job", { wait = ALONE, ttl = ALONE }) }
+                end)
+                assert(loop.wait_until(function() return waiter.stand(1, three, "job", 0) end))
+                loop.outside(function()
+                    three[3]:kill() -- which is to be told that nobody waits there any more
+                    assert(held:release())
+                    assert.is_true(three:comes_to(2, "job"))
+                    client:close()
+                end)
+            end)
+            assert.is_true(three:comes_to(0, "job"))
+            assert.equal("closed", results[3])
         end)
 
         it("clients of different nodes wait at the same time", function()

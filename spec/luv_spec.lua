@@ -92,6 +92,16 @@ for _, way in ipairs(ways) do
             end)
         end)
 
+        it("keeps the loop running no longer", function()
+            local held = assert(other:acquire("job", { ttl = ALONE }))
+            loop.run(function()
+                local thread = start_waiter({})
+                assert(loop.wait_until(function() return queue_length() == 1 end))
+                assert(cancel(thread))
+            end, 10)
+            assert(held:release())
+        end)
+
         it("leaves the others in the line as they stand", function()
             local had = {}
             loop.run(function()

@@ -750,6 +750,21 @@ for _, name in ipairs { "cqueues", "luv" } do
                 assert.is_truthy(again)
             end)
 
+            it("is called also if the lock is acquired again before the loop has turned", function()
+                local client = three:client()
+                local calls = 0
+                loop.run(function()
+                    local lock = assert(client:acquire("job", { ttl = 0.3 }))
+                    lock:on_lost(function() calls = calls + 1 end)
+                    three:ask_all("DEL", "job")
+                    assert(wait.wait_until(function() return not lock:held() end))
+                    assert(lock:acquire { ttl = ALONE })
+                    assert(lock:release())
+                    assert(loop.wait_until(function() return calls > 0 end))
+                end)
+                assert.equal(1, calls)
+            end)
+
             it("is not called for a lock that is released", function()
                 local client = three:client()
                 loop.run(function()

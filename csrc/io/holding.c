@@ -34,6 +34,13 @@ void rlk_holding_retain(struct rlk_holding *holding)
     atomic_fetch_add(&holding->references, 1);
 }
 
+enum rlk_status rlk_holding_status(const struct rlk_holding *holding)
+{
+    int status = atomic_load(&holding->status);
+    bool ran_out = status == RLK_HOLDS && rlk_holding_remaining_us(holding) == 0;
+    return ran_out ? RLK_LOST_EXPIRED : (enum rlk_status)status;
+}
+
 /* Who watches it is told, once. In a child of a fork nobody is: the outbox is the parent's. */
 static void tell(struct rlk_holding *holding)
 {
@@ -42,6 +49,7 @@ static void tell(struct rlk_holding *holding)
         return;
     bool must_ring;
     struct rlk_outbox *outbox = watch->outbox;
+    watch->notice.word = (int)rlk_holding_status(holding);
     rlk_outbox_post(outbox, &watch->notice, &must_ring);
     if (must_ring)
         rlk_outbox_ring(outbox);

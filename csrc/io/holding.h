@@ -75,8 +75,8 @@ bool rlk_holding_is_let_go(const struct rlk_holding *holding);
 /* What has come of a release. */
 void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released);
 
-/* The outbox gets one notice with this tag when the holding is over, whichever way. False if there
- * is no memory, or it is watched already. */
+/* The outbox gets one notice with this tag when the holding is over, whichever way; its word is the
+ * status. False if there is no memory, or it is watched already. */
 bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, uint64_t tag);
 
 /* Its token may still stand on some node: it was not released, by this process, and its last
@@ -84,6 +84,10 @@ bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, u
 bool rlk_holding_may_stand(const struct rlk_holding *holding);
 
 bool rlk_holding_is_lost(const struct rlk_holding *holding);
+
+/* Its status; one that still counts as held, and whose lease is over, has expired. */
+enum rlk_status rlk_holding_status(const struct rlk_holding *holding);
+
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
 
 /* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or

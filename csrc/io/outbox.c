@@ -139,7 +139,7 @@ bool rlk_outbox_retract(struct rlk_outbox *outbox, struct rlk_notice *notice)
     return !posted;
 }
 
-size_t rlk_outbox_take(struct rlk_outbox *outbox, uint64_t *tags, size_t most)
+size_t rlk_outbox_take(struct rlk_outbox *outbox, struct rlk_news *news, size_t most)
 {
     size_t count = 0;
     eventfd_t rings;
@@ -149,7 +149,7 @@ size_t rlk_outbox_take(struct rlk_outbox *outbox, uint64_t *tags, size_t most)
     pthread_mutex_lock(&outbox->mutex);
     while (count < most && (link = rlk_list_take_first(&outbox->notices)) != NULL) {
         struct rlk_notice *notice = rlk_owner(link, struct rlk_notice, link);
-        tags[count++] = notice->tag;
+        news[count++] = (struct rlk_news){notice->tag, notice->word};
         free_notice(notice);
     }
     if (rlk_list_is_empty(&outbox->notices))

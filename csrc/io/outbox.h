@@ -20,6 +20,7 @@ struct rlk_notice {
     struct rlk_link link; /* this and the state: under the outbox's mutex */
     enum rlk_notice_state state;
     uint64_t tag;
+    int word;     /* what there is to say besides; set before it is posted */
     bool on_heap; /* is freed by whoever takes it; it has to be the first member of its memory */
 };
 
@@ -42,8 +43,14 @@ void rlk_outbox_ring(struct rlk_outbox *outbox);
 /* It is not to be told. False if it was posted before, and is now taken at the latest. */
 bool rlk_outbox_retract(struct rlk_outbox *outbox, struct rlk_notice *notice);
 
-/* Takes up to most tags, in the order of posting; how many. The bell does not ring again for what
- * is left: call it until it takes fewer. */
-size_t rlk_outbox_take(struct rlk_outbox *outbox, uint64_t *tags, size_t most);
+/* What a notice said. */
+struct rlk_news {
+    uint64_t tag;
+    int word;
+};
+
+/* Takes up to most notices, in the order of posting; how many. The bell does not ring again for
+ * what is left: call it until it takes fewer. */
+size_t rlk_outbox_take(struct rlk_outbox *outbox, struct rlk_news *news, size_t most);
 
 #endif

@@ -137,9 +137,7 @@ static int held(lua_State *L)
     return 1;
 }
 
-/* core.status(lock) -> "never held", "held", "being released", "released", "expired", "taken",
- * "gone" or "another process" */
-static int status(lua_State *L)
+const char *rlk_status_name(enum rlk_status status)
 {
     static const char *const names[] = {
         [RLK_HOLDS] = "held",
@@ -150,14 +148,19 @@ static int status(lua_State *L)
         [RLK_LOST_GONE] = "gone",
         [RLK_HAS_RELEASED] = "released",
     };
+    return names[status];
+}
+
+/* core.status(lock) -> "never held", "held", "being released", "released", "expired", "taken",
+ * "gone" or "another process" */
+static int status(lua_State *L)
+{
     const struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
     const char *name = "never held";
     if (lock->holding && lock->holding->generation != rlk_fork_generation()) {
         name = "another process";
     } else if (lock->holding) {
-        int status = atomic_load(&lock->holding->status);
-        bool ran_out = status == RLK_HOLDS && rlk_holding_remaining_us(lock->holding) == 0;
-        name = names[ran_out ? RLK_LOST_EXPIRED : status];
+        name = rlk_status_name(rlk_holding_status(lock->holding));
     }
     lua_pushstring(L, name);
     return 1;

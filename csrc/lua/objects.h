@@ -39,6 +39,9 @@ int64_t rlk_grace_ms(const struct rlk_client *client);
 /* What it held before is forgotten. */
 void rlk_set_holding(struct rlk_lua_lock *lock, struct rlk_holding *holding);
 
+/* In words. */
+const char *rlk_status_name(enum rlk_status status);
+
 /* Why no acquire may begin: "held", "being acquired"; or NULL. */
 const char *rlk_busy(const struct rlk_lua_lock *lock);
 int rlk_push_busy(lua_State *L, const char *what);

@@ -63,17 +63,23 @@ static int outbox_fd(lua_State *L)
     return 1;
 }
 
-/* core.take(outbox, list) -> how many tags were put into the list, and whether there may be more. A
- * negative one is of an operation whose request has ended. */
+/* core.take(outbox, list, statuses) -> how many tags were put into the list, and whether there may be
+ * more. A negative one is of an operation whose request has ended. What became of a lock that was
+ * watched stands in statuses, under the tag. */
 static int take(lua_State *L)
 {
-    uint64_t tags[TAKEN_MAX];
-    size_t count = rlk_outbox_take(check_outbox(L, 1), tags, TAKEN_MAX);
+    struct rlk_news news[TAKEN_MAX];
+    size_t count = rlk_outbox_take(check_outbox(L, 1), news, TAKEN_MAX);
     luaL_checktype(L, 2, LUA_TTABLE);
     for (size_t i = 0; i < count; i++) {
-        int64_t tag = (int64_t)(tags[i] & ~RLK_ORPHAN);
-        rlk_pushwhole(L, tags[i] & RLK_ORPHAN ? -tag : tag);
+        int64_t tag = (int64_t)(news[i].tag & ~RLK_ORPHAN);
+        rlk_pushwhole(L, news[i].tag & RLK_ORPHAN ? -tag : tag);
         lua_rawseti(L, 2, (int)i + 1);
+        if (news[i].word) {
+            rlk_pushwhole(L, tag);
+            lua_pushstring(L, rlk_status_name((enum rlk_status)news[i].word));
+            lua_rawset(L, 3);
+        }
     }
     rlk_pushwhole(L, count);
     lua_pushboolean(L, count == TAKEN_MAX);

@@ -178,15 +178,15 @@ end
 
 local losses = { expired = true, taken = true, gone = true }
 
-local function tell(self, watch)
-    local status = core.status(watch.lock)
+-- The lock may have been acquired again meanwhile: what counts is what became of it then.
+local function tell(self, watch, status)
     if losses[status] then
         self.host.start(watch.fn, watch.lock, failure.lost(watch.lock.name, status))
     end
 end
 
 -- A negative tag says that the request of that operation has ended: it is only cleared up.
-local function settle(self, tag)
+local function settle(self, tag, status)
     local slot, watch = self.slots[tag], self.watches[tag]
     if tag < 0 then
         self:abandon(self.slots[-tag])
@@ -198,7 +198,7 @@ local function settle(self, tag)
         self.watches[tag] = nil
         self.pending = self.pending - 1
         self.lasting = self.lasting - watch.lasts
-        tell(self, watch)
+        tell(self, watch, status)
         if self.host.over then
             self.host.over(watch)
         end
@@ -207,11 +207,12 @@ end
 
 --- Takes what there is to take.
 function Switchboard:take()
-    local tags = {}
+    local tags, statuses = {}, {}
     repeat
-        local count, more = core.take(self.outbox, tags)
+        local count, more = core.take(self.outbox, tags, statuses)
         for index = 1, count do
-            settle(self, tags[index])
+            local tag = tags[index]
+            settle(self, tag, statuses[tag])
         end
     until not more
 end

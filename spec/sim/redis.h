@@ -18,16 +18,21 @@ struct sim_session; /* one connection, as its server sees it */
 struct sim_redis *sim_redis_new(void);
 void sim_redis_free(struct sim_redis *redis);
 
-/* The process ends, and another starts: sessions are over, scripts are unknown, the uptime counts
- * from now. Keys stay if the data was kept. */
+/* The process ends, and another starts: sessions are over (and still to be closed by who has them),
+ * scripts are unknown, the uptime counts from now. Keys stay if the data was kept. Without them it
+ * is as a new one, and costs less. */
 void sim_redis_restart(struct sim_redis *redis, bool keeps_data, int64_t now_ms);
 
 void sim_redis_flush_scripts(struct sim_redis *redis);
 
 struct sim_session *sim_redis_accept(struct sim_redis *redis);
 
-/* The client is gone: it hears no messages any more. */
+/* The client is gone: it hears no messages any more. The session is its server's again. */
 void sim_session_close(struct sim_session *session);
+
+/* The server has closed it, after a restart or bytes that are no commands: what is received is
+ * ignored, and no more comes out than its output. */
+bool sim_session_is_over(const struct sim_session *session);
 
 /* Bytes from the client: whole commands are run, the rest is kept for later. */
 void sim_session_receive(struct sim_session *session, const char *bytes, size_t len,

@@ -1,0 +1,64 @@
+/* Whole numbers are read and written digit by digit, and so are the doubles that are whole: they
+ * are most of them, and printf() takes several times as long. */
+#include "sim/redis_number.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+
+#define EXACT_DIGITS 15 /* so many digits are always exact in a double */
+#define WHOLE_BELOW 1e15
+
+bool redis_read_integer(struct redis_word word, int64_t *value)
+{
+    const char *at = word.bytes, *end = word.bytes + word.len;
+    bool negative = word.len > 0 && *at == '-';
+    uint64_t limit = (uint64_t)INT64_MAX + negative, sum = 0;
+    if (negative)
+        at++;
+    if (at == end || (*at == '0' && (negative || end - at > 1)))
+        return false;
+    for (; at < end; at++) {
+        unsigned digit = (unsigned)(unsigned char)*at - '0';
+        if (digit > 9 || sum > (limit - digit) / 10)
+            return false;
+        sum = 10 * sum + digit;
+    }
+    *value = (int64_t)(negative ? 0 - sum : sum);
+    return true;
+}
+
+bool redis_read_score(struct redis_word word, double *value)
+{
+    char text[256], *end;
+    int64_t whole;
+    if (word.len <= EXACT_DIGITS && redis_read_integer(word, &whole)) {
+        *value = (double)whole;
+        return true;
+    }
+    if (word.len == 0 || word.len >= sizeof text || isspace((unsigned char)*word.bytes))
+        return false;
+    memcpy(text, word.bytes, word.len);
+    text[word.len] = '\0';
+    *value = strtod(text, &end);
+    return end == text + word.len && !isnan(*value);
+}
+
+struct redis_word redis_write_integer(char text[REDIS_NUMBER_SIZE], int64_t value)
+{
+    char *end = text + REDIS_NUMBER_SIZE, *at = end;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    return (struct redis_word){at, (size_t)(end - at)};
+}
+
+struct redis_word redis_write_double(char text[REDIS_NUMBER_SIZE], double value)
+{
+    if (fabs(value) < WHOLE_BELOW && value == floor(value) && !(value == 0 && signbit(value)))
+        return redis_write_integer(text, (int64_t)value);
+    return (struct redis_word){text, (size_t)snprintf(text, REDIS_NUMBER_SIZE, "%.17g", value)};
+}

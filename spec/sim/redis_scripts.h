@@ -1,0 +1,11 @@
+/* Scripts in Lua, and the interpreter that the servers of a thread share. */
+#ifndef SIM_REDIS_SCRIPTS_H
+#define SIM_REDIS_SCRIPTS_H
+
+#include "sim/redis_server.h"
+
+void redis_eval(struct redis_call *call);
+void redis_evalsha(struct redis_call *call);
+void redis_script(struct redis_call *call);
+
+#endif

@@ -157,11 +157,20 @@ static const char *read_network(struct rlk_endpoint *endpoint, struct piece text
     return error ? error : read_database(endpoint, database);
 }
 
+/* Where the path begins: behind the last '@' that a '/' follows, as a path may escape its own. */
+static const char *last_login_end(struct piece text)
+{
+    const char *end = text.at + text.len;
+    while ((end = memrchr(text.at, '@', (size_t)(end - text.at))) != NULL)
+        if (end + 1 < text.at + text.len && end[1] == '/')
+            return end;
+    return NULL;
+}
+
 static const char *read_unix(struct rlk_endpoint *endpoint, struct piece text)
 {
     struct piece path = text;
-    const char *login_end =
-        path.len > 0 && path.at[0] != '/' ? memmem(path.at, path.len, "@/", 2) : NULL;
+    const char *login_end = path.len > 0 && path.at[0] != '/' ? last_login_end(path) : NULL;
     const char *error = NULL;
     if (login_end) {
         struct piece login = {path.at, (size_t)(login_end - path.at)};

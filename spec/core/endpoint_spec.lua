@@ -109,6 +109,7 @@ describe("a URL", function()
             ["redis://user:secret@h:7000/3"] = "h:7000",
             ["rediss://:secret@h"] = "h:6379",
             ["redis://u:p@[::1]:7000"] = "[::1]:7000",
+            ["unix://app:pa@/ss:secret@/run/s"] = "/run/s",
             ["unix://u:secret@/run/s?db=2"] = "/run/s",
             ["h"] = "h:6379",
         } do

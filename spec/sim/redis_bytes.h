@@ -68,22 +68,41 @@ static inline bool redis_word_is(struct redis_word word, struct redis_word other
            (word.len == 0 || memcmp(word.bytes, other.bytes, word.len) == 0);
 }
 
-/* 64 bits that depend on every byte. Eight at a time: each is mixed in by a product whose high half
- * comes down again (as in Fibonacci hashing, Knuth). */
+/* Up to eight bytes as a number; words of the same length that differ have different ones. */
+static inline uint64_t redis_word_number(struct redis_word word)
+{
+    const unsigned char *bytes = (const unsigned char *)word.bytes;
+    uint32_t head, tail;
+    if (word.len < sizeof head) {
+        if (word.len == 0)
+            return 0;
+        return bytes[0] | (uint32_t)bytes[word.len / 2] << 8 | (uint32_t)bytes[word.len - 1] << 16;
+    }
+    memcpy(&head, bytes, sizeof head);
+    memcpy(&tail, bytes + word.len - sizeof tail, sizeof tail);
+    return (uint64_t)head << 32 | tail;
+}
+
+/* The high half of a product comes down again (as in Fibonacci hashing, Knuth). */
+static inline uint64_t redis_mix(uint64_t hash, uint64_t number)
+{
+    hash = (hash ^ number) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ hash >> 32;
+}
+
+/* 64 bits that depend on every byte: eight at a time, the last eight again. */
 static inline uint64_t redis_word_hash(struct redis_word word, uint64_t seed)
 {
-    const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t hash = (seed + word.len + 1) * factor, chunk;
-    for (; word.len >= sizeof chunk; word.bytes += sizeof chunk, word.len -= sizeof chunk) {
-        memcpy(&chunk, word.bytes, sizeof chunk);
-        hash = (hash ^ chunk) * factor;
-        hash ^= hash >> 32;
+    uint64_t number, hash = redis_mix(seed, word.len);
+    if (word.len <= sizeof number)
+        return redis_mix(hash, redis_word_number(word));
+    const char *last = word.bytes + word.len - sizeof number;
+    for (const char *at = word.bytes; at < last; at += sizeof number) {
+        memcpy(&number, at, sizeof number);
+        hash = redis_mix(hash, number);
     }
-    chunk = 0;
-    if (word.len > 0)
-        memcpy(&chunk, word.bytes, word.len);
-    hash = (hash ^ chunk) * factor;
-    return hash ^ hash >> 32;
+    memcpy(&number, last, sizeof number);
+    return redis_mix(hash, number);
 }
 
 #endif

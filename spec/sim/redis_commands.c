@@ -7,7 +7,8 @@
 #include "sim/redis_scripts.h"
 
 #define DATABASES 16
-#define UNKNOWN_ARGUMENTS_MAX 128 /* characters of an unknown command that are quoted */
+#define QUOTED_MAX 128 /* characters of what is unknown */
+#define COMMAND_SIZE sizeof commands->name
 
 /* ---- words ---- */
 
@@ -415,7 +416,7 @@ static void run_ping(struct redis_call *call)
     } else if (call->count > 1) {
         kind->bulk(call->reply, word);
     } else {
-        kind->status(call->reply, "PONG");
+        redis_write_line(call->reply->target, '+', (struct redis_word){"PONG", 4});
     }
 }
 
@@ -435,19 +436,8 @@ static void run_auth(struct redis_call *call)
         redis_reply_ok(call->reply);
 }
 
-static void run_client(struct redis_call *call)
+static void run_client_setname(struct redis_call *call)
 {
-    struct redis_word what = call->words[1];
-    if (!says(what, "setname")) {
-        redis_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try CLIENT HELP.",
-                          (int)(what.len < 128 ? what.len : 128), what.bytes);
-        return;
-    }
-    if (call->count != 3) {
-        redis_reply_error(call->reply,
-                          "ERR wrong number of arguments for 'client|setname' command");
-        return;
-    }
     struct redis_word name = call->words[2];
     for (size_t i = 0; i < name.len; i++)
         if (name.bytes[i] < '!' || name.bytes[i] > '~') {
@@ -471,6 +461,12 @@ static void run_select(struct redis_call *call)
     redis_reply_ok(call->reply);
 }
 
+/* Of a moment, which may be before the clock's zero. */
+static int64_t whole_seconds(int64_t ms)
+{
+    return ms >= 0 ? ms / 1000 : -((999 - ms) / 1000);
+}
+
 /* The lines that a client may want. A process is known by when it started: so it has the same
  * run_id wherever and whenever it is simulated. */
 static void run_info(struct redis_call *call)
@@ -485,7 +481,7 @@ static void run_info(struct redis_call *call)
                        "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n"
                        "run_id:%040llx\r\nuptime_in_seconds:%lld\r\n",
                        (unsigned long long)started_at_ms,
-                       (long long)(call->now_ms - started_at_ms) / 1000);
+                       (long long)(whole_seconds(call->now_ms) - whole_seconds(started_at_ms)));
     call->reply->kind->bulk(call->reply, (struct redis_word){text, (size_t)len});
 }
 
@@ -497,7 +493,7 @@ static void run_quit(struct redis_call *call)
 
 /* ---- the table ---- */
 
-/* Those that the scripts call most come first. */
+/* Those that the scripts call most come first. A command without a function has subcommands. */
 static const struct redis_command commands[] = {
     {"get", 2, REDIS_ANYWHERE, run_get},
     {"set", -3, REDIS_ANYWHERE, run_set},
@@ -514,12 +510,16 @@ static const struct redis_command commands[] = {
     {"mget", -2, REDIS_ANYWHERE, run_mget},
     {"zcard", 2, REDIS_ANYWHERE, run_zcard},
     {"eval", -3, REDIS_BY_CLIENT, redis_eval},
-    {"client", -2, REDIS_BY_CLIENT, run_client},
+    {"client", -2, REDIS_BY_CLIENT, NULL},
+    {"client|setname", 3, REDIS_BY_CLIENT, run_client_setname},
     {"info", -1, REDIS_ANYWHERE, run_info},
     {"subscribe", -2, REDIS_BY_SUBSCRIBER, run_subscribe},
     {"select", 2, REDIS_BY_CLIENT, run_select},
     {"auth", -2, REDIS_BY_CLIENT, run_auth},
-    {"script", -2, REDIS_BY_CLIENT, redis_script},
+    {"script", -2, REDIS_BY_CLIENT, NULL},
+    {"script|load", 3, REDIS_BY_CLIENT, redis_script_load},
+    {"script|flush", -2, REDIS_BY_CLIENT, redis_script_flush},
+    {"script|exists", -3, REDIS_BY_CLIENT, redis_script_exists},
     {"unsubscribe", -1, REDIS_BY_SUBSCRIBER, run_unsubscribe},
     {"ping", -1, REDIS_BY_SUBSCRIBER, run_ping},
     {"quit", -1, REDIS_BY_SUBSCRIBER, run_quit},
@@ -528,37 +528,93 @@ static const struct redis_command commands[] = {
     {"flushall", 1, REDIS_BY_CLIENT, run_flushall},
 };
 
-const struct redis_command *redis_command(struct redis_word name)
+/* Appends the word in small letters. False if there is no room. */
+static bool append_small(char name[COMMAND_SIZE], size_t *len, struct redis_word word)
 {
-    char key[sizeof commands->name] = {0};
-    if (name.len >= sizeof key)
-        return NULL;
-    for (size_t i = 0; i < name.len; i++)
-        key[i] = small(name.bytes[i]);
+    if (*len + word.len >= COMMAND_SIZE)
+        return false;
+    for (size_t i = 0; i < word.len; i++)
+        name[(*len)++] = small(word.bytes[i]);
+    return true;
+}
+
+static const struct redis_command *command_named(const char name[COMMAND_SIZE])
+{
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (memcmp(commands[i].name, key, sizeof key) == 0)
+        if (memcmp(commands[i].name, name, COMMAND_SIZE) == 0)
             return &commands[i];
     return NULL;
 }
 
+static const struct redis_command *look_up(const struct redis_word *words, size_t count)
+{
+    char name[COMMAND_SIZE] = {0};
+    size_t len = 0;
+    if (memchr(words->bytes, '|', words->len) || !append_small(name, &len, *words))
+        return NULL;
+    const struct redis_command *command = command_named(name);
+    if (!command || command->run || count < 2)
+        return command;
+    name[len++] = '|';
+    return append_small(name, &len, words[1]) ? command_named(name) : NULL;
+}
+
+/* What short names meant the last time. */
+const struct redis_command *redis_command(const struct redis_word *words, size_t count)
+{
+    static _Thread_local struct {
+        uint64_t name;
+        size_t len;
+        const struct redis_command *command;
+    } memos[64], *memo;
+    if (words->len > sizeof memo->name)
+        return look_up(words, count);
+    uint64_t name = redis_word_number(*words);
+    memo = &memos[redis_mix(0, name) % 64];
+    if (memo->name == name && memo->len == words->len && memo->command)
+        return memo->command;
+    const struct redis_command *command = look_up(words, count);
+    if (command && command->run && command == look_up(words, 1)) { /* no subcommand */
+        memo->name = name;
+        memo->len = words->len;
+        memo->command = command;
+    }
+    return command;
+}
+
+/* "'word' ", for so many characters in all. */
+static int quote_arguments(const struct redis_call *call, char text[2 * QUOTED_MAX])
+{
+    int len = 0;
+    for (size_t i = 1; i < call->count && len < QUOTED_MAX; i++) {
+        struct redis_word word = call->words[i];
+        int most = QUOTED_MAX - len;
+        int shown = word.len < (size_t)most ? (int)word.len : most;
+        len += snprintf(text + len, (size_t)(2 * QUOTED_MAX - len), "'%.*s' ", shown, word.bytes);
+    }
+    return len;
+}
+
 static void reply_unknown(const struct redis_call *call)
 {
-    char text[2 * UNKNOWN_ARGUMENTS_MAX];
-    int len = 0;
-    for (size_t i = 1; i < call->count && len < UNKNOWN_ARGUMENTS_MAX; i++) {
-        int most = UNKNOWN_ARGUMENTS_MAX - len;
-        struct redis_word word = call->words[i];
-        int shown = word.len < (size_t)most ? (int)word.len : most;
-        len += snprintf(text + len, sizeof text - (size_t)len, "'%.*s' ", shown, word.bytes);
+    char arguments[2 * QUOTED_MAX];
+    struct redis_word word = call->words[0];
+    if (redis_command(call->words, 1)) {
+        struct redis_word sub = call->words[1];
+        redis_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                          (int)(sub.len < QUOTED_MAX ? sub.len : QUOTED_MAX), sub.bytes,
+                          small(*word.bytes) == 'c' ? "CLIENT" : "SCRIPT");
+        return;
     }
-    struct redis_word name = call->words[0];
+    int len = quote_arguments(call, arguments);
     redis_reply_error(call->reply, "ERR unknown command '%.*s', with args beginning with: %.*s",
-                      (int)(name.len < 128 ? name.len : 128), name.bytes, len, text);
+                      (int)(word.len < QUOTED_MAX ? word.len : QUOTED_MAX), word.bytes, len,
+                      arguments);
 }
 
 void redis_run(struct redis_call *call)
 {
-    const struct redis_command *command = redis_command(call->words[0]);
+    const struct redis_command *command = redis_command(call->words, call->count);
     if (!command)
         reply_unknown(call);
     else if (!redis_command_takes(command, call->count))

@@ -6,14 +6,14 @@
 #include "sim/redis_server.h"
 
 struct redis_command {
-    char name[16]; /* in small letters */
+    char name[16]; /* in small letters, "command|subcommand" */
     int arity;     /* with the name; -n: n or more */
     enum { REDIS_ANYWHERE, REDIS_BY_CLIENT, REDIS_BY_SUBSCRIBER } by; /* scripts: the first only */
     void (*run)(struct redis_call *call);
 };
 
-/* NULL if there is none of that name. */
-const struct redis_command *redis_command(struct redis_word name);
+/* NULL if there is none. */
+const struct redis_command *redis_command(const struct redis_word *words, size_t count);
 
 static inline bool redis_command_takes(const struct redis_command *command, size_t count)
 {

@@ -9,8 +9,26 @@
 #define EXACT_DIGITS 15 /* so many digits are always exact in a double */
 #define WHOLE_BELOW 1e15
 
+/* Most are short and positive. */
+static bool read_short(struct redis_word word, int64_t *value)
+{
+    int64_t sum = 0;
+    if (word.len == 0 || word.len > EXACT_DIGITS || (*word.bytes == '0' && word.len > 1))
+        return false;
+    for (size_t i = 0; i < word.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)word.bytes[i] - '0';
+        if (digit > 9)
+            return false;
+        sum = 10 * sum + digit;
+    }
+    *value = sum;
+    return true;
+}
+
 bool redis_read_integer(struct redis_word word, int64_t *value)
 {
+    if (read_short(word, value))
+        return true;
     const char *at = word.bytes, *end = word.bytes + word.len;
     bool negative = word.len > 0 && *at == '-';
     uint64_t limit = (uint64_t)INT64_MAX + negative, sum = 0;
@@ -47,6 +65,10 @@ bool redis_read_score(struct redis_word word, double *value)
 struct redis_word redis_write_integer(char text[REDIS_NUMBER_SIZE], int64_t value)
 {
     char *end = text + REDIS_NUMBER_SIZE, *at = end;
+    if (value >= 0 && value < 10) {
+        *text = (char)('0' + value);
+        return (struct redis_word){text, 1};
+    }
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     do
         *--at = (char)('0' + rest % 10);

@@ -50,9 +50,9 @@ void redis_write_line(struct redis_bytes *output, char kind, struct redis_word t
     output->end = (size_t)(put_line_end(at) - output->bytes);
 }
 
-static void send_status(struct redis_reply *reply, const char *text)
+static void send_ok(struct redis_reply *reply)
 {
-    redis_write_line(reply->target, '+', (struct redis_word){text, strlen(text)});
+    redis_bytes_append(reply->target, "+OK\r\n", 5);
 }
 
 static void send_error(struct redis_reply *reply, struct redis_word text)
@@ -82,8 +82,8 @@ static void send_array(struct redis_reply *reply, size_t count)
 
 struct redis_reply redis_reply_to_client(struct redis_bytes *output)
 {
-    static const struct redis_reply_kind kind = {send_status, send_error, send_integer,
-                                                 send_bulk,   send_nil,   send_array};
+    static const struct redis_reply_kind kind = {send_ok,   send_error, send_integer,
+                                                 send_bulk, send_nil,   send_array};
     return (struct redis_reply){.kind = &kind, .target = output};
 }
 

@@ -8,7 +8,7 @@ struct redis_reply;
 
 /* After an array so many more replies are its elements; none of them is an array. */
 struct redis_reply_kind {
-    void (*status)(struct redis_reply *reply, const char *text);
+    void (*ok)(struct redis_reply *reply);
     void (*error)(struct redis_reply *reply, struct redis_word text); /* without the "-" */
     void (*integer)(struct redis_reply *reply, int64_t value);
     void (*bulk)(struct redis_reply *reply, struct redis_word word);
@@ -36,7 +36,7 @@ void redis_reply_error(struct redis_reply *reply, const char *format, ...)
 
 static inline void redis_reply_ok(struct redis_reply *reply)
 {
-    reply->kind->status(reply, "OK");
+    reply->kind->ok(reply);
 }
 
 #endif

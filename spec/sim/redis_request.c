@@ -15,13 +15,12 @@ void redis_request_free(struct redis_request *request)
     free(request->words);
 }
 
-void redis_request_add_word(struct redis_request *request, struct redis_word word)
+void redis_request_reserve(struct redis_request *request, size_t count)
 {
-    if (request->count == request->capacity) {
-        request->capacity = 2 * request->capacity + 16;
-        request->words = redis_grow(request->words, request->capacity * sizeof *request->words);
-    }
-    request->words[request->count++] = word;
+    if (count <= request->capacity)
+        return;
+    request->capacity = 2 * count;
+    request->words = redis_grow(request->words, request->capacity * sizeof *request->words);
 }
 
 static enum redis_parsed malformed(struct redis_request *request, const char *what)
@@ -48,9 +47,10 @@ static enum redis_parsed read_count(const char **at, const char *end, int64_t *c
                : REDIS_MALFORMED;
 }
 
-static enum redis_parsed read_word(struct redis_request *request, const char **at, const char *end)
+/* A bulk string's head that is not short, or not there. */
+static enum redis_parsed read_length(struct redis_request *request, const char **at,
+                                     const char *end, int64_t *len)
 {
-    int64_t len;
     if (*at == end)
         return REDIS_INCOMPLETE;
     if (**at != '$') {
@@ -58,15 +58,53 @@ static enum redis_parsed read_word(struct redis_request *request, const char **a
         what[sizeof what - 3] = **at;
         return malformed(request, what);
     }
-    enum redis_parsed parsed = read_count(at, end, &len);
-    if (parsed == REDIS_INCOMPLETE)
-        return parsed;
-    if (parsed == REDIS_MALFORMED || len < 0 || len > BULK_MAX_LEN)
+    enum redis_parsed parsed = read_count(at, end, len);
+    if (parsed == REDIS_MALFORMED ||
+        (parsed == REDIS_COMPLETE && (*len < 0 || *len > BULK_MAX_LEN)))
         return malformed(request, "invalid bulk length");
-    if (end - *at < len + 2)
-        return REDIS_INCOMPLETE;
-    redis_request_add_word(request, (struct redis_word){*at, (size_t)len});
-    *at += len + 2;
+    return parsed;
+}
+
+static bool is_digit(char byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+/* "$1" or "$12" and a line end: nearly all heads. What is behind it, or NULL. */
+static const char *read_short_length(const char *at, const char *end, int64_t *len)
+{
+    if (end - at < 5 || at[0] != '$' || !is_digit(at[1]))
+        return NULL;
+    if (at[2] == '\r') {
+        *len = at[1] - '0';
+        return at + 4;
+    }
+    *len = 10 * (at[1] - '0') + (at[2] - '0');
+    return is_digit(at[2]) && at[1] != '0' && at[3] == '\r' ? at + 5 : NULL;
+}
+
+/* Room for them grows with what has arrived, whatever was announced. */
+static enum redis_parsed read_words(struct redis_request *request, const char **from,
+                                    const char *end, int64_t count)
+{
+    const char *at = *from;
+    for (; count > 0; count--) {
+        int64_t len;
+        const char *word = read_short_length(at, end, &len);
+        if (!word) {
+            enum redis_parsed parsed = read_length(request, &at, end, &len);
+            if (parsed != REDIS_COMPLETE)
+                return parsed;
+            word = at;
+        }
+        if (end - word < len + 2)
+            return REDIS_INCOMPLETE;
+        at = word + len + 2;
+        if (request->count == request->capacity)
+            redis_request_reserve(request, request->count + 8);
+        request->words[request->count++] = (struct redis_word){word, (size_t)len};
+    }
+    *from = at;
     return REDIS_COMPLETE;
 }
 
@@ -82,8 +120,8 @@ enum redis_parsed redis_request_parse(struct redis_request *request, const char 
     enum redis_parsed parsed = read_count(&at, end, &count);
     if (parsed == REDIS_MALFORMED || (parsed == REDIS_COMPLETE && count > INT_MAX))
         return malformed(request, "invalid multibulk length");
-    for (; parsed == REDIS_COMPLETE && count > 0; count--)
-        parsed = read_word(request, &at, end);
+    if (parsed == REDIS_COMPLETE)
+        parsed = read_words(request, &at, end, count);
     request->size = (size_t)(at - bytes);
     return parsed;
 }

@@ -15,7 +15,8 @@ struct redis_request {
 
 enum redis_parsed redis_request_parse(struct redis_request *request, const char *bytes, size_t len);
 
-void redis_request_add_word(struct redis_request *request, struct redis_word word);
+/* Room for so many words. */
+void redis_request_reserve(struct redis_request *request, size_t count);
 void redis_request_free(struct redis_request *request);
 
 #endif

@@ -20,6 +20,7 @@
 
 #define SHA1_DIGITS 40
 #define CHUNK_NAME "@user_script"
+#define TABLE_SIZE 8 /* of KEYS and ARGV, unless there are more */
 
 /* Where things stand on the interpreter's stack. */
 enum place { HANDLER = 1, KEYS, ARGUMENTS, FIRST_FREE };
@@ -66,9 +67,10 @@ static void push_field(lua_State *lua, const char *name, struct redis_word text)
     lua_setfield(lua, -2, name);
 }
 
-static void give_status(struct redis_reply *reply, const char *text)
+/* There is one for all: to make a table costs more than most commands do. */
+static void give_ok(struct redis_reply *reply)
 {
-    push_field(reply->target, "ok", (struct redis_word){text, strlen(text)});
+    lua_pushvalue(reply->target, lua_upvalueindex(1));
     settle(reply);
 }
 
@@ -105,8 +107,8 @@ static void give_array(struct redis_reply *reply, size_t count)
 
 static struct redis_reply reply_to_script(lua_State *lua)
 {
-    static const struct redis_reply_kind kind = {give_status, give_error, give_integer,
-                                                 give_bulk,   give_nil,   give_array};
+    static const struct redis_reply_kind kind = {give_ok,   give_error, give_integer,
+                                                 give_bulk, give_nil,   give_array};
     return (struct redis_reply){.kind = &kind, .target = lua};
 }
 
@@ -124,23 +126,23 @@ static void write_number(lua_State *lua, int index)
 static bool take_words(lua_State *lua, struct redis_request *request)
 {
     int count = lua_gettop(lua);
-    request->count = 0;
+    redis_request_reserve(request, (size_t)count);
     for (int i = 1; i <= count; i++) {
-        struct redis_word word;
+        struct redis_word *word = &request->words[i - 1];
         int type = lua_type(lua, i);
         if (type == LUA_TNUMBER)
             write_number(lua, i);
         else if (type != LUA_TSTRING)
             return false;
-        word.bytes = lua_tolstring(lua, i, &word.len);
-        redis_request_add_word(request, word);
+        word->bytes = lua_tolstring(lua, i, &word->len);
     }
+    request->count = (size_t)count;
     return true;
 }
 
 static void run_for_script(const struct redis_request *request, struct redis_reply *reply)
 {
-    const struct redis_command *command = redis_command(request->words[0]);
+    const struct redis_command *command = redis_command(request->words, request->count);
     struct redis_call call = *interpreter->call;
     call.words = request->words;
     call.count = request->count;
@@ -302,22 +304,40 @@ static void open_libraries(lua_State *lua)
     leave_out(lua, LUA_MATHLIBNAME, (const char *const[]){"random", "randomseed", NULL});
 }
 
+/* KEYS or ARGV, empty. All of its room is for a list's elements. */
+static void new_table(lua_State *lua, int place, size_t size)
+{
+    lua_createtable(lua, (int)size, 0);
+    lua_pushvalue(lua, -1);
+    lua_replace(lua, place);
+    lua_pushstring(lua, place == KEYS ? "KEYS" : "ARGV");
+    lua_insert(lua, -2);
+    lua_rawset(lua, LUA_GLOBALSINDEX);
+}
+
+/* Which have the status OK in common. */
+static void set_commands(lua_State *lua)
+{
+    push_field(lua, "ok", (struct redis_word){"OK", 2});
+    lua_pushvalue(lua, -1);
+    lua_pushcclosure(lua, call_command, 1);
+    lua_setfield(lua, -3, "call");
+    lua_pushcclosure(lua, try_command, 1);
+    lua_setfield(lua, -2, "pcall");
+}
+
 static void set_globals(lua_State *lua)
 {
-    static const luaL_Reg functions[] = {{"call", call_command},
-                                         {"pcall", try_command},
-                                         {"error_reply", make_error_reply},
-                                         {"status_reply", make_status_reply},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"error_reply", make_error_reply}, {"status_reply", make_status_reply}, {NULL, NULL}};
     lua_newtable(lua);
+    set_commands(lua);
     luaL_register(lua, NULL, functions);
     lua_setglobal(lua, "redis");
     lua_pushcfunction(lua, call_protected);
     lua_setglobal(lua, "pcall");
-    lua_pushvalue(lua, KEYS);
-    lua_setglobal(lua, "KEYS");
-    lua_pushvalue(lua, ARGUMENTS);
-    lua_setglobal(lua, "ARGV");
+    new_table(lua, KEYS, TABLE_SIZE);
+    new_table(lua, ARGUMENTS, TABLE_SIZE);
 }
 
 static void close_globals(lua_State *lua)
@@ -340,8 +360,7 @@ static struct interpreter *the_interpreter(void)
     if (!lua)
         abort();
     lua_pushcfunction(lua, describe_error);
-    lua_newtable(lua);
-    lua_newtable(lua);
+    lua_settop(lua, FIRST_FREE - 1);
     open_libraries(lua);
     set_globals(lua);
     close_globals(lua);
@@ -568,11 +587,26 @@ static void reply_failure(struct redis_call *call, lua_State *lua, const struct 
 
 /* ---- running ---- */
 
-/* KEYS and ARGV are always the same two tables: new ones would cost more than many a script. */
+/* A script changed its table beyond what the next one sets: the next one gets another. */
+static bool was_extended(lua_State *lua, int place, size_t count)
+{
+    bool extended = count > TABLE_SIZE || lua_getmetatable(lua, place);
+    if (!extended) {
+        lua_pushinteger(lua, (lua_Integer)count);
+        extended = lua_next(lua, place);
+    }
+    lua_settop(lua, FIRST_FREE - 1);
+    return extended;
+}
+
+/* New tables would cost more than many a script does: KEYS and ARGV are those of the last one, with
+ * other elements. */
 static void fill_table(struct interpreter *in, int place, const struct redis_word *words,
                        size_t count)
 {
     lua_State *lua = in->lua;
+    if (count > TABLE_SIZE)
+        new_table(lua, place, count);
     for (size_t i = 0; i < count; i++) {
         lua_pushlstring(lua, words[i].bytes, words[i].len);
         lua_rawseti(lua, place, (int)i + 1);
@@ -582,6 +616,14 @@ static void fill_table(struct interpreter *in, int place, const struct redis_wor
         lua_rawseti(lua, place, (int)i + 1);
     }
     in->place_counts[place] = count;
+}
+
+static void tidy_table(struct interpreter *in, int place)
+{
+    if (!was_extended(in->lua, place, in->place_counts[place]))
+        return;
+    new_table(in->lua, place, TABLE_SIZE);
+    in->place_counts[place] = 0;
 }
 
 static void run(struct redis_call *call, size_t number, size_t key_count)
@@ -598,6 +640,8 @@ static void run(struct redis_call *call, size_t number, size_t key_count)
     else
         reply_failure(call, lua, script);
     lua_settop(lua, FIRST_FREE - 1);
+    tidy_table(in, KEYS);
+    tidy_table(in, ARGUMENTS);
 }
 
 static bool read_key_count(const struct redis_call *call, size_t *key_count)
@@ -632,10 +676,13 @@ static size_t known_script(const struct redis_call *call, struct redis_word sha1
     const struct interpreter *in = the_interpreter();
     if (sha1.len != SHA1_DIGITS)
         return in->script_count;
+    size_t number = script_of_sha1(in, sha1);
+    if (number < in->script_count)
+        return knows(call->session->redis, number) ? number : in->script_count;
     for (int i = 0; i < SHA1_DIGITS; i++)
         digits[i] = sha1.bytes[i] >= 'A' && sha1.bytes[i] <= 'Z' ? (char)(sha1.bytes[i] | 0x20)
                                                                  : sha1.bytes[i];
-    size_t number = script_of_sha1(in, (struct redis_word){digits, SHA1_DIGITS});
+    number = script_of_sha1(in, (struct redis_word){digits, SHA1_DIGITS});
     return knows(call->session->redis, number) ? number : in->script_count;
 }
 
@@ -653,12 +700,7 @@ void redis_evalsha(struct redis_call *call)
         redis_reply_error(call->reply, "NOSCRIPT No matching script. Please use EVAL.");
 }
 
-static bool says(struct redis_word word, const char *text)
-{
-    return word.len == strlen(text) && strncasecmp(word.bytes, text, word.len) == 0;
-}
-
-static void load_script(struct redis_call *call)
+void redis_script_load(struct redis_call *call)
 {
     size_t number;
     if (!compile(call, call->words[2], &number))
@@ -667,35 +709,28 @@ static void load_script(struct redis_call *call)
     call->reply->kind->bulk(call->reply, sha1_of(&interpreter->scripts[number]));
 }
 
-static void flush_scripts(struct redis_call *call)
+static bool says(struct redis_word word, const char *text)
 {
-    if (call->count == 2 ||
-        (call->count == 3 && (says(call->words[2], "sync") || says(call->words[2], "async")))) {
-        sim_redis_flush_scripts(call->session->redis);
-        redis_reply_ok(call->reply);
-    } else {
-        redis_reply_error(call->reply, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
-    }
+    return word.len == strlen(text) && strncasecmp(word.bytes, text, word.len) == 0;
 }
 
-static void reply_which_exist(struct redis_call *call)
+void redis_script_flush(struct redis_call *call)
+{
+    bool named =
+        call->count == 3 && (says(call->words[2], "sync") || says(call->words[2], "async"));
+    if (call->count > 2 && !named) {
+        redis_reply_error(call->reply, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
+        return;
+    }
+    sim_redis_flush_scripts(call->session->redis);
+    redis_reply_ok(call->reply);
+}
+
+void redis_script_exists(struct redis_call *call)
 {
     call->reply->kind->array(call->reply, call->count - 2);
-    for (size_t i = 2; i < call->count; i++)
-        call->reply->kind->integer(call->reply,
-                                   known_script(call, call->words[i]) < interpreter->script_count);
-}
-
-void redis_script(struct redis_call *call)
-{
-    struct redis_word what = call->words[1];
-    if (says(what, "load") && call->count == 3)
-        load_script(call);
-    else if (says(what, "flush"))
-        flush_scripts(call);
-    else if (says(what, "exists") && call->count > 2)
-        reply_which_exist(call);
-    else
-        redis_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try SCRIPT HELP.",
-                          (int)(what.len < 128 ? what.len : 128), what.bytes);
+    for (size_t i = 2; i < call->count; i++) {
+        bool exists = known_script(call, call->words[i]) < interpreter->script_count;
+        call->reply->kind->integer(call->reply, exists);
+    }
 }

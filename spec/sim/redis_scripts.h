@@ -6,6 +6,8 @@
 
 void redis_eval(struct redis_call *call);
 void redis_evalsha(struct redis_call *call);
-void redis_script(struct redis_call *call);
+void redis_script_load(struct redis_call *call);
+void redis_script_flush(struct redis_call *call);
+void redis_script_exists(struct redis_call *call);
 
 #endif

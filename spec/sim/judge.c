@@ -1,0 +1,419 @@
+/* Tenures: who believes to own what, from the grant to the end. What stands on the servers is in
+ * tokens.c, what is asked and in which order it is granted in waits.c. */
+#include "judge.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "history.h"
+#include "judge_rooms.h"
+#include "memory.h"
+#include "process.h"
+#include "report.h"
+
+struct sim_verdict sim_verdict;
+
+static struct tenure *tenures;
+static size_t capacity;
+static int count;
+static int first_open[SIM_PROCESSES_MAX]; /* lists by next_open; -1: the end */
+
+struct tenure *sim_tenure(int number)
+{
+    return &tenures[number];
+}
+
+int sim_tenure_lock(int tenure)
+{
+    return tenures[tenure].lock;
+}
+
+int64_t sim_tenure_fence(int tenure)
+{
+    return tenures[tenure].fence;
+}
+
+void sim_judge_begin(void)
+{
+    count = 0;
+    for (int i = 0; i < SIM_PROCESSES_MAX; i++)
+        first_open[i] = -1;
+    sim_tokens_begin();
+    sim_waits_begin();
+}
+
+void sim_judge_fails(enum sim_invariant invariant, const char *format, ...)
+{
+    va_list arguments;
+    if (sim.is_over)
+        return;
+    sim.is_over = true;
+    sim_verdict.invariant = invariant;
+    sim_verdict.at_us = sim.now_us;
+    va_start(arguments, format);
+    vsnprintf(sim_verdict.text, sizeof sim_verdict.text, format, arguments);
+    va_end(arguments);
+    sim_history_add("judge", "%s does not hold: %s", sim_invariants[invariant].name,
+                    sim_verdict.text);
+}
+
+/* ---- belief ---- */
+
+static int64_t true_deadline(const struct tenure *tenure)
+{
+    return sim_clock_when(&tenure->process->clock, tenure->deadline_ms * 1000);
+}
+
+bool sim_is_believed(const struct tenure *tenure)
+{
+    return !tenure->has_ended && tenure->process->is_alive && sim.now_us < tenure->deadline_us;
+}
+
+static void close_tenure(struct tenure *tenure)
+{
+    tenure->holding = NULL;
+}
+
+/* Where the key was deleted by others, or assumptions are broken, two may own it: then it is for
+ * the fence to tell them apart. */
+static void judge_overlap(const struct tenure *tenure, const struct tenure *other)
+{
+    if (sim.profile == SIM_SOUND && !sim_token_is_robbed(tenure->token) &&
+        !sim_token_is_robbed(other->token)) {
+        sim_judge_fails(SIM_ONE_HOLDER,
+                        "%s is granted %s with fence %lld while %s holds it with %lld for %lld us",
+                        sim_process_name(sim_number_of(tenure->process)),
+                        sim_lock_name(tenure->lock, NULL), (long long)tenure->fence,
+                        sim_process_name(sim_number_of(other->process)), (long long)other->fence,
+                        (long long)(other->deadline_us - sim.now_us));
+        return;
+    }
+    sim_count.double_holders++;
+    sim_history_process(tenure->process, "holds it at the same time as %s",
+                        sim_process_name(sim_number_of(other->process)));
+}
+
+static void judge_against_others(int number)
+{
+    const struct tenure *tenure = &tenures[number];
+    sim_count.checks[SIM_ONE_HOLDER]++;
+    for (int i = count - 1; i >= 0; i--)
+        if (i != number && tenures[i].lock == tenure->lock && sim_is_believed(&tenures[i]))
+            judge_overlap(tenure, &tenures[i]);
+}
+
+/* Of what was believed in, a grant that came too late is nobody's. */
+static void judge_fence(int number)
+{
+    const struct tenure *tenure = &tenures[number];
+    for (int i = number - 1; i >= 0; i--)
+        if (tenures[i].lock == tenure->lock && tenures[i].was_believed)
+            sim_judge_check(SIM_FENCE_RISES, tenures[i].fence < tenure->fence,
+                            "%s is granted %lld after %lld",
+                            sim_process_name(sim_number_of(tenure->process)),
+                            (long long)tenure->fence, (long long)tenures[i].fence);
+}
+
+int sim_judge_granted(int wait, struct rlk_holding *holding)
+{
+    tenures = sim_memory_grow(tenures, &capacity, (size_t)count + 1, sizeof *tenures);
+    int number = count++;
+    struct tenure *tenure = &tenures[number];
+    struct sim_process *process = sim_wait_process(wait);
+    *tenure = (struct tenure){
+        .process = process,
+        .lock = sim_wait_lock(wait),
+        .holding = holding,
+        .fence = holding->lock.lease.fence,
+        .granted_us = sim.now_us,
+        .asked_us = sim_clock_when(&process->clock, holding->lock.lease.granted_ms * 1000),
+        .deadline_ms = atomic_load(&holding->deadline_ms),
+        .max_hold_ms = holding->lock.lease.terms.max_hold_ms,
+        .ended_us = SIM_NEVER,
+        .next_open = first_open[sim_number_of(process)],
+    };
+    memcpy(tenure->name, holding->lock.lease.token, sizeof tenure->name);
+    first_open[sim_number_of(process)] = number;
+    tenure->deadline_us = true_deadline(tenure);
+    tenure->token = sim_token_of(tenure->name, number);
+    sim_count.grants++;
+    sim_history_process(process, "owns %s, fence %lld, token %.4s, for %lld ms",
+                        sim_lock_name(tenure->lock, NULL), (long long)tenure->fence, tenure->name,
+                        (long long)(tenure->deadline_us - sim.now_us) / 1000);
+    tenure->was_believed = sim.now_us < tenure->deadline_us; /* else it came too late */
+    if (tenure->was_believed) {
+        judge_against_others(number);
+        judge_fence(number);
+        sim_judge_against_foreign(tenure);
+    }
+    sim_judge_backing(number);
+    return number;
+}
+
+/* ---- what becomes of it ---- */
+
+/* It is over, and nobody renews it in a turn that begins later. */
+static void end(struct tenure *tenure)
+{
+    tenure->has_ended = true;
+    if (tenure->ended_us == SIM_NEVER)
+        tenure->ended_us = sim.now_us;
+}
+
+static void judge_loss(const struct tenure *tenure, enum rlk_status status)
+{
+    int standing = sim_token_standing(tenure->token, tenure->lock);
+    bool is_true = status == RLK_LOST_EXPIRED
+                       ? sim_clock_us(tenure->process) >= tenure->deadline_ms * 1000
+                       : standing <= sim.mix.nodes / 2;
+    sim_judge_check(SIM_LOSS_TRUE, is_true || sim.profile == SIM_BROKEN,
+                    "%s lost %s, it says, but the token stands on %d nodes for %lld us",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL), standing,
+                    (long long)(tenure->deadline_us - sim.now_us));
+}
+
+static void on_status(struct tenure *tenure, enum rlk_status status)
+{
+    static const char *const words[] = {
+        [RLK_LETS_GO] = "lets go of",          [RLK_UNTOLD] = "told no majority of its end of",
+        [RLK_LOST_EXPIRED] = "lost by time",   [RLK_LOST_TAKEN] = "lost to another",
+        [RLK_LOST_GONE] = "lost, since gone,", [RLK_HAS_RELEASED] = "has released",
+    };
+    bool was_lost = tenure->status >= RLK_LOST_EXPIRED && tenure->status <= RLK_LOST_GONE;
+    bool is_lost = status >= RLK_LOST_EXPIRED && status <= RLK_LOST_GONE;
+    tenure->status = status;
+    if (is_lost && !was_lost) {
+        sim_count.losses++;
+        judge_loss(tenure, status);
+    }
+    tenure->has_ended = true;
+    sim_history_process(tenure->process, "%s %s", words[status], sim_lock_name(tenure->lock, NULL));
+}
+
+static bool has_newer_owner(int number)
+{
+    for (int i = number + 1; i < count; i++)
+        if (tenures[i].lock == tenures[number].lock && tenures[i].was_believed)
+            return true;
+    return false;
+}
+
+/* That comes too late now and then, since threads are stopped where they please. It may, as long as
+ * nobody else has been granted the lock, and nobody has seen it lost. */
+static void on_extended(int number, int64_t deadline_ms)
+{
+    struct tenure *tenure = &tenures[number];
+    bool was_believed = sim_is_believed(tenure);
+    bool is_excused = sim.profile == SIM_BROKEN || sim_token_is_robbed(tenure->token);
+    sim_count.extensions++;
+    sim_judge_check(SIM_SOLE_EXTENSION,
+                    deadline_ms > tenure->deadline_ms && (is_excused || !has_newer_owner(number)),
+                    "%s extended %s, which has a newer owner",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL));
+    tenure->deadline_ms = deadline_ms;
+    tenure->deadline_us = true_deadline(tenure);
+    if (!was_believed && sim_is_believed(tenure))
+        judge_against_others(number);
+    sim_history_process(tenure->process, "has %s for %lld ms more",
+                        sim_lock_name(tenure->lock, NULL),
+                        (long long)(tenure->deadline_us - sim.now_us) / 1000);
+    sim_judge_backing(number);
+}
+
+static void look_at(int number)
+{
+    struct tenure *tenure = &tenures[number];
+    int64_t deadline_ms = atomic_load(&tenure->holding->deadline_ms);
+    enum rlk_status status = (enum rlk_status)atomic_load(&tenure->holding->status);
+    if (deadline_ms != tenure->deadline_ms && !tenure->has_ended)
+        on_extended(number, deadline_ms);
+    if (status != tenure->status)
+        on_status(tenure, status);
+    if (tenure->has_ended && tenure->ended_us == SIM_NEVER && status != RLK_HOLDS &&
+        !sim_process_is_delayed(tenure->process))
+        end(tenure); /* else a thread may have been stopped before it could tell the watchdog */
+}
+
+void sim_judge_process(struct sim_process *process)
+{
+    int *link = &first_open[sim_number_of(process)];
+    while (*link >= 0) {
+        struct tenure *tenure = &tenures[*link];
+        if (tenure->holding)
+            look_at(*link);
+        if (tenure->holding)
+            link = &tenure->next_open;
+        else
+            *link = tenure->next_open;
+    }
+}
+
+void sim_judge_died(struct sim_process *process)
+{
+    for (int i = first_open[sim_number_of(process)]; i >= 0; i = tenures[i].next_open) {
+        end(&tenures[i]);
+        close_tenure(&tenures[i]);
+    }
+    first_open[sim_number_of(process)] = -1;
+    sim_waits_die(process);
+}
+
+/* ---- what its program does ---- */
+
+void sim_judge_extends(int number, int64_t ttl_ms)
+{
+    tenures[number].was_extended = true;
+    sim_history_process(tenures[number].process, "extends %s to %lld ms",
+                        sim_lock_name(tenures[number].lock, NULL), (long long)ttl_ms);
+}
+
+void sim_judge_extended(int number, enum rlk_outcome outcome)
+{
+    sim_history_process(tenures[number].process, "is told of its extension: %s",
+                        sim_outcome_text(outcome));
+    struct tenure *tenure = &tenures[number];
+    if (!tenure->holding)
+        return;
+    look_at(number);
+    sim_judge_check(SIM_VERDICT_TRUE,
+                    outcome != RLK_EXTENDED || tenure->status != RLK_LOST_EXPIRED ||
+                        sim.now_us >= tenure->deadline_us,
+                    "%s is told that %s is extended, which it has lost by time",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL));
+}
+
+void sim_judge_looks(int number, bool is_held)
+{
+    struct tenure *tenure = &tenures[number];
+    sim_judge_check(
+        SIM_NOT_REVIVED, !is_held || !tenure->was_seen_lost, "%s holds %s again, which was lost",
+        sim_process_name(sim_number_of(tenure->process)), sim_lock_name(tenure->lock, NULL));
+    tenure->was_seen_lost |= !is_held;
+}
+
+void sim_judge_releases(int number)
+{
+    struct tenure *tenure = &tenures[number];
+    look_at(number);
+    tenure->lapsed_at_release = sim.now_us >= tenure->deadline_us;
+    sim_history_process(tenure->process, "releases %s", sim_lock_name(tenure->lock, NULL));
+}
+
+void sim_judge_released(int number, enum rlk_outcome outcome)
+{
+    struct tenure *tenure = &tenures[number];
+    int standing = sim_token_standing(tenure->token, tenure->lock);
+    int majority = sim.mix.nodes / 2 + 1;
+    sim_history_process(tenure->process, "is told of its release: %s", sim_outcome_text(outcome));
+    look_at(number);
+    sim_count.releases++;
+    sim_judge_check(SIM_VERDICT_TRUE, !tenure->lapsed_at_release || outcome == RLK_LOST,
+                    "%s released what had run out, and is told %s",
+                    sim_process_name(sim_number_of(tenure->process)), sim_outcome_text(outcome));
+    sim_judge_check(SIM_VERDICT_TRUE,
+                    outcome != RLK_LOST || standing < majority || sim.now_us >= tenure->deadline_us,
+                    "%s is told that it lost what stands on %d nodes",
+                    sim_process_name(sim_number_of(tenure->process)), standing);
+    if (outcome == RLK_RELEASED)
+        sim_judge_check(SIM_RELEASED, standing < majority,
+                        "%s has released %s, and its token stands on %d nodes",
+                        sim_process_name(sim_number_of(tenure->process)),
+                        sim_lock_name(tenure->lock, NULL), standing);
+}
+
+void sim_judge_lets_go(int number)
+{
+    if (tenures[number].holding)
+        look_at(number);
+    tenures[number].has_ended = true;
+}
+
+void sim_judge_drops(int number)
+{
+    tenures[number].is_dropped = true;
+}
+
+void sim_judge_forgets(int number)
+{
+    sim_judge_lets_go(number);
+    close_tenure(&tenures[number]);
+}
+
+void sim_judge_has_forgotten(int number)
+{
+    end(&tenures[number]);
+}
+
+void sim_judge_watches(int number)
+{
+    tenures[number].is_watched = true;
+}
+
+void sim_judge_is_told(int number, enum rlk_status why)
+{
+    struct tenure *tenure = &tenures[number];
+    tenure->times_told++;
+    sim_judge_check(SIM_LOSS_ONCE,
+                    tenure->is_watched && tenure->times_told == 1 && why != RLK_HOLDS &&
+                        (!tenure->holding || atomic_load(&tenure->holding->status) != RLK_HOLDS),
+                    "%s is told %d times of the end of %s",
+                    sim_process_name(sim_number_of(tenure->process)), tenure->times_told,
+                    sim_lock_name(tenure->lock, NULL));
+}
+
+/* Of those who live to hear it. */
+static void end_tenures(void)
+{
+    for (int i = 0; i < count; i++)
+        if (tenures[i].is_watched && tenures[i].process->is_alive)
+            sim_judge_check(SIM_LOSS_ONCE, tenures[i].times_told == 1,
+                            "%s is told %d times of the end of %s",
+                            sim_process_name(sim_number_of(tenures[i].process)),
+                            tenures[i].times_told, sim_lock_name(tenures[i].lock, NULL));
+}
+
+void sim_judge_clock(struct sim_process *process)
+{
+    for (int i = first_open[sim_number_of(process)]; i >= 0; i = tenures[i].next_open)
+        tenures[i].deadline_us = true_deadline(&tenures[i]);
+}
+
+bool sim_judge_is_owned(int lock, struct tenure **owner)
+{
+    for (int i = count - 1; i >= 0; i--)
+        if (tenures[i].lock == lock && sim_is_believed(&tenures[i])) {
+            *owner = &tenures[i];
+            return true;
+        }
+    return false;
+}
+
+/* ---- the store ---- */
+
+void sim_judge_write(int number, bool is_taken)
+{
+    const struct tenure *writer = &tenures[number];
+    sim_count.writes++;
+    sim_count.refused_writes += !is_taken;
+    bool is_newest = true;
+    for (int i = number + 1; i < count; i++)
+        is_newest &= tenures[i].lock != writer->lock || !tenures[i].has_written;
+    tenures[number].has_written |= is_taken;
+    sim_judge_check(SIM_STORE_SAFE, !is_taken || is_newest,
+                    "%s wrote with %lld behind a newer owner",
+                    sim_process_name(sim_number_of(writer->process)), (long long)writer->fence);
+}
+
+void sim_judge_end(void)
+{
+    if (sim.is_over)
+        return;
+    sim_waits_end();
+    end_tenures();
+    sim_tokens_end();
+}

@@ -1,0 +1,73 @@
+/* What the judge's rooms (tenures, tokens, waits) know of one another. */
+#ifndef SIM_JUDGE_ROOMS_H
+#define SIM_JUDGE_ROOMS_H
+
+#include "judge.h"
+
+/* What a program was granted. */
+struct tenure {
+    struct sim_process *process;
+    int lock;
+    struct rlk_holding *holding; /* NULL: not to be looked at any more */
+    char name[RLK_TOKEN_SIZE];
+    int token; /* its number */
+    int64_t fence;
+    int64_t asked_us, granted_us; /* true time: the attempt's beginning, and when it was told */
+    int64_t deadline_ms;          /* by its process's clock */
+    int64_t deadline_us;          /* the same, true */
+    int64_t max_hold_ms;
+    int64_t ended_us;
+    enum rlk_status status;
+    bool has_ended;
+    bool was_believed; /* when it was told */
+    bool was_seen_lost;
+    bool was_extended, lapsed_at_release, is_watched, has_written, is_dropped;
+    int times_told;
+    int next_open;
+};
+
+struct tenure *sim_tenure(int number);
+bool sim_is_believed(const struct tenure *tenure);
+const char *sim_outcome_text(enum rlk_outcome outcome);
+
+/* Whether somebody believes to own it, and who. */
+bool sim_judge_is_owned(int lock, struct tenure **owner);
+
+/* ---- tokens.c ---- */
+
+void sim_tokens_begin(void);
+void sim_tokens_end(void);
+
+/* The number of a token that was granted to the tenure. */
+int sim_token_of(const char *bytes, int tenure);
+
+/* On how many nodes it stands. */
+int sim_token_standing(int token, int lock);
+
+/* It was deleted by somebody else, somewhere. */
+bool sim_token_is_robbed(int token);
+
+/* Whether a majority bears the tenure's token for as long as it is believed in. */
+void sim_judge_backing(int tenure);
+
+/* Whether another library believes to own what the tenure is of. */
+void sim_judge_against_foreign(const struct tenure *tenure);
+
+/* ---- waits.c ---- */
+
+/* So long may anybody wait for a lock once all is well. */
+int64_t sim_progress_bound_us(void);
+
+void sim_waits_begin(void);
+void sim_waits_end(void);
+void sim_waits_die(const struct sim_process *process);
+struct sim_process *sim_wait_process(int wait);
+int sim_wait_lock(int wait);
+
+/* Those whom the commands of the connection woke are known. */
+void sim_waits_told(const struct sim_connection *connection);
+
+/* A waiter of the process stands in the queue of the node since now. */
+void sim_waits_joined(const struct sim_connection *connection, int lock);
+
+#endif

@@ -1,0 +1,104 @@
+/* What both shapes draw, and their first and last steps. */
+#include "program.h"
+
+#include "history.h"
+#include "process.h"
+#include "report.h"
+#include "store.h"
+
+void sim_program_start(struct sim_process *process)
+{
+    bool is_loop = sim.mix.is_loop[sim_number_of(process)];
+    sim_thread_start(process, is_loop ? sim_loop_run : sim_script_run, process);
+}
+
+struct rlk_client *sim_program_client(void)
+{
+    return rlk_client_new(&sim.settings);
+}
+
+struct rlk_key sim_program_key(int lock)
+{
+    size_t len;
+    const char *name = sim_lock_name(lock, &len);
+    return (struct rlk_key){name, len};
+}
+
+static int64_t draw_wait_ms(void)
+{
+    int64_t ttl_ms = sim.mix.ttl_ms;
+    switch (sim_below(sim.mix.eager_waits ? 12 : 6)) {
+    case 0:
+    case 1:
+        return 0;
+    case 2:
+        return 1 + sim_below(ttl_ms);
+    case 3:
+        return RLK_NEVER;
+    default:
+        return ttl_ms + sim_below(4 * ttl_ms);
+    }
+}
+
+static int64_t draw_max_hold_ms(void)
+{
+    return sim_below(4) == 0 ? sim_below(4 * sim.mix.ttl_ms) : RLK_NEVER;
+}
+
+struct rlk_terms sim_program_terms(void)
+{
+    const struct sim_mix *mix = &sim.mix;
+    int64_t ttl_ms =
+        mix->mixed_ttls ? mix->ttl_ms / 4 + sim_below(mix->ttl_ms * 3 / 4) + 1 : mix->ttl_ms;
+    return (struct rlk_terms){
+        .ttl_ms = ttl_ms,
+        .wait_ms = draw_wait_ms(),
+        .max_hold_ms = draw_max_hold_ms(),
+        .fence_ttl_s = RLK_FENCE_TTL_S,
+        .renew = sim_below(100) < mix->renew_percent,
+        .fair = mix->all_fair || (mix->any_fair && sim_below(2) == 0),
+    };
+}
+
+struct rlk_terms sim_program_last_terms(void)
+{
+    return (struct rlk_terms){
+        .ttl_ms = sim.mix.ttl_ms,
+        .wait_ms = RLK_NEVER,
+        .max_hold_ms = RLK_NEVER,
+        .fence_ttl_s = RLK_FENCE_TTL_S,
+        .renew = sim_below(2) == 0,
+        .fair = sim.mix.all_fair,
+    };
+}
+
+int64_t sim_program_pause_us(void)
+{
+    int64_t ttl_us = sim.mix.ttl_ms * 1000;
+    switch (sim_below(6)) {
+    case 0:
+        return sim_below(1000);
+    case 1:
+    case 2:
+        return sim_below(20000);
+    case 3:
+        return ttl_us / 8 + sim_below(ttl_us / 2);
+    case 4:
+        return sim_below(ttl_us / 4);
+    default:
+        return sim_below(2 * ttl_us);
+    }
+}
+
+void sim_program_write(int tenure, const struct rlk_holding *holding)
+{
+    bool is_held = rlk_holding_remaining_us(holding) > 0;
+    sim_judge_looks(tenure, is_held);
+    if (!is_held)
+        return;
+    if (sim_strikes(SIM_DAWDLE)) {
+        sim_count_fault(SIM_DAWDLE);
+        sim_thread_sleep(sim_below(3000 * sim.mix.ttl_ms));
+    }
+    sim_store_send(tenure);
+}

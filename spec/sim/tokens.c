@@ -1,0 +1,410 @@
+/* What stands on the servers. After every command the judge looks at the keys of each lock there,
+ * and remembers them; so it sees tokens come, last longer, and go. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "history.h"
+#include "judge_rooms.h"
+#include "memory.h"
+#include "redis.h"
+#include "report.h"
+#include "server.h"
+
+#define TOKEN_LEN (RLK_TOKEN_SIZE - 1)
+#define TABLE_SIZE 4096 /* a power of two, well above what a schedule draws */
+#define NOBODY (-1)
+#define QUEUE_TTL_MS 30000
+#define CLAIM_TTL_MS 1000
+
+typedef uint8_t node_set;
+
+struct token {
+    char bytes[TOKEN_LEN];
+    int64_t ballot;   /* 0: not known yet */
+    int tenure;       /* NOBODY: not granted, or not yet */
+    int process;      /* that asked for it; NOBODY: none of ours */
+    bool is_foreign;  /* another library's */
+    node_set gone;    /* nodes that it was taken off */
+    node_set robbed;  /* by somebody else's hand */
+    node_set late;    /* nodes to which it came by a connection that was given up */
+    node_set refused; /* nodes that may have refused to release it */
+};
+
+/* A key as it was when last looked at. */
+struct seen {
+    int token;
+    int64_t expires_ms; /* by the node's clock */
+    int64_t expires_us; /* true */
+    int64_t fence;
+    int queue_len;
+};
+
+struct key {
+    char bytes[64];
+    size_t len;
+};
+
+static struct token *tokens;
+static size_t tokens_capacity;
+static int token_count;
+static uint32_t table[TABLE_SIZE]; /* the schedule's number above the token's, plus 1 */
+static uint32_t schedule;
+static struct seen seen[SIM_NODES_MAX][SIM_LOCKS_MAX];
+static struct key keys[SIM_LOCKS_MAX][4];
+enum { LOCK, FENCE, QUEUE, CLAIM };
+
+/* What another library believes to own. One at a time: they do not compete. */
+static struct {
+    int token; /* NOBODY: none */
+    int lock;
+    int64_t until_us;
+} foreign;
+
+static node_set bit(int node)
+{
+    return (node_set)(1 << node);
+}
+
+static void name_keys(int lock)
+{
+    static const char *const sides[] = {"", "fence", "queue", "claim"};
+    size_t len;
+    const char *name = sim_lock_name(lock, &len);
+    for (int side = 0; side < 4; side++) {
+        struct key *key = &keys[lock][side];
+        const char *form = side == LOCK ? "%s" : "{%s}:%s";
+        key->len = (size_t)snprintf(key->bytes, sizeof key->bytes, form, name, sides[side]);
+    }
+}
+
+void sim_tokens_begin(void)
+{
+    token_count = 0;
+    foreign.token = NOBODY;
+    if (++schedule == 1 << 18) {
+        memset(table, 0, sizeof table);
+        schedule = 1;
+    }
+    for (int node = 0; node < SIM_NODES_MAX; node++)
+        for (int lock = 0; lock < SIM_LOCKS_MAX; lock++)
+            seen[node][lock] = (struct seen){.token = NOBODY};
+    for (int lock = 0; lock < SIM_LOCKS_MAX && !keys[lock][LOCK].len; lock++)
+        name_keys(lock);
+}
+
+/* ---- tokens ---- */
+
+static uint32_t hash_of(const char *bytes)
+{
+    uint64_t head;
+    memcpy(&head, bytes, sizeof head);
+    return (uint32_t)((head * UINT64_C(0x9E3779B97F4A7C15)) >> 40);
+}
+
+static int find(const char *bytes)
+{
+    for (uint32_t slot = hash_of(bytes);; slot++) {
+        uint32_t *entry = &table[slot % TABLE_SIZE];
+        if (*entry >> 13 != schedule) {
+            tokens =
+                sim_memory_grow(tokens, &tokens_capacity, (size_t)token_count + 1, sizeof *tokens);
+            tokens[token_count] = (struct token){.tenure = NOBODY, .process = NOBODY};
+            memcpy(tokens[token_count].bytes, bytes, TOKEN_LEN);
+            *entry = schedule << 13 | (uint32_t)token_count;
+            return token_count++;
+        }
+        int token = (int)(*entry & 0x1fff);
+        if (memcmp(tokens[token].bytes, bytes, TOKEN_LEN) == 0)
+            return token;
+    }
+}
+
+int sim_token_of(const char *bytes, int tenure)
+{
+    int token = find(bytes);
+    sim_judge_check(SIM_TOKEN_FRESH, tokens[token].tenure == NOBODY, "token %.4s is granted twice",
+                    bytes);
+    tokens[token].tenure = tenure;
+    return token;
+}
+
+bool sim_token_is_robbed(int token)
+{
+    return tokens[token].robbed != 0;
+}
+
+static bool stands(int token, int node, int lock, int64_t until_us)
+{
+    const struct seen *key = &seen[node][lock];
+    return key->token == token && until_us <= key->expires_us;
+}
+
+int sim_token_standing(int token, int lock)
+{
+    int count = 0;
+    for (int node = 0; node < sim.mix.nodes; node++)
+        count += stands(token, node, lock, sim.now_us + 1);
+    return count;
+}
+
+/* A node that has lost its data since, or been robbed, may have borne it. */
+void sim_judge_backing(int number)
+{
+    const struct tenure *tenure = sim_tenure(number);
+    int backing = 0;
+    if (sim.profile == SIM_BROKEN || !sim_is_believed(tenure))
+        return;
+    for (int node = 0; node < sim.mix.nodes; node++)
+        backing += sim.nodes[node].forgot_us >= tenure->asked_us ||
+                   (tokens[tenure->token].robbed & bit(node)) ||
+                   stands(tenure->token, node, tenure->lock, tenure->deadline_us);
+    sim_judge_check(SIM_BACKED, 2 * backing > sim.mix.nodes,
+                    "%s believes in %s for %lld us more, as do only %d of %d nodes",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL),
+                    (long long)(tenure->deadline_us - sim.now_us), backing, sim.mix.nodes);
+}
+
+/* ---- what has changed under a key ---- */
+
+static int64_t read_number(const char *bytes, size_t len)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < len; i++)
+        number = 10 * number + (bytes[i] - '0');
+    return number;
+}
+
+static struct sim_value look(int node, int lock, int side)
+{
+    const struct key *key = &keys[lock][side];
+    return sim_redis_look(sim.nodes[node].redis, key->bytes, key->len,
+                          sim_server_clock_ms(&sim.nodes[node]));
+}
+
+static void judge_fence(int node, int lock)
+{
+    struct sim_value value = look(node, lock, FENCE);
+    int64_t fence = value.exists ? read_number(value.bytes, value.len) : 0;
+    sim_judge_check(SIM_FENCE_KEPT, fence >= seen[node][lock].fence,
+                    "node %d remembers %" PRId64 " of %s, and had %" PRId64, node + 1, fence,
+                    sim_lock_name(lock, NULL), seen[node][lock].fence);
+    seen[node][lock].fence = fence;
+}
+
+static bool is_given_up(const struct sim_connection *connection)
+{
+    return !connection || connection->is_closed;
+}
+
+static void on_arrival(int node, int lock, int number, const struct sim_connection *connection)
+{
+    struct token *token = &tokens[number];
+    int64_t ballot = seen[node][lock].fence;
+    if (is_given_up(connection))
+        token->late |= bit(node);
+    if (connection)
+        token->process = connection->process;
+    if (token->is_foreign)
+        return;
+    sim_judge_check(SIM_TOKEN_FRESH, token->ballot == 0 || token->ballot == ballot,
+                    "token %.4s comes with ballot %" PRId64 ", after %" PRId64, token->bytes,
+                    ballot, token->ballot);
+    token->ballot = ballot;
+    sim_judge_check(SIM_STAYS_RELEASED, !(token->gone & bit(node)) || (token->late & bit(node)),
+                    "token %.4s is back on node %d", token->bytes, node + 1);
+}
+
+static void on_departure(int node, const struct seen *before)
+{
+    if (before->token != NOBODY && sim.now_us < before->expires_us)
+        tokens[before->token].gone |= bit(node);
+}
+
+/* It lasts longer than it did. Who sent that has still to be its owner, when he began the turn in
+ * which he sent it; and what has been let go since was so in an earlier turn. */
+static void on_extension(int lock, int number, const struct sim_connection *connection)
+{
+    const struct token *token = &tokens[number];
+    if (token->tenure == NOBODY || !connection || connection->was_short)
+        return;
+    const struct tenure *tenure = sim_tenure(token->tenure);
+    int64_t turn_us = connection->unread_turn_us;
+    sim_judge_check(SIM_RENEWAL_STOPS, turn_us <= tenure->ended_us,
+                    "%s renews %s %lld us after its end",
+                    sim_process_name(sim_number_of(tenure->process)), sim_lock_name(lock, NULL),
+                    (long long)(turn_us - tenure->ended_us));
+    if (tenure->was_extended || tenure->max_hold_ms > 1000000000)
+        return;
+    int64_t last_us = tenure->asked_us + (tenure->max_hold_ms + sim.mix.timeout_ms + 50) * 1010;
+    sim_judge_check(SIM_RENEWAL_STOPS, turn_us <= last_us, "%s renews %s %lld us past max_hold",
+                    sim_process_name(sim_number_of(tenure->process)), sim_lock_name(lock, NULL),
+                    (long long)(turn_us - last_us));
+}
+
+static void judge_ttl(int node, int lock, int64_t expires_ms)
+{
+    int64_t left_ms =
+        expires_ms == INT64_MAX ? INT64_MAX : expires_ms - sim_server_clock_ms(&sim.nodes[node]);
+    sim_judge_check(SIM_LEASE_BOUNDED, left_ms <= sim.mix.ttl_ms,
+                    "%s stands on node %d for %lld ms", sim_lock_name(lock, NULL), node + 1,
+                    (long long)left_ms);
+}
+
+static void judge_believer(int lock)
+{
+    for (int node = 0; node < sim.mix.nodes; node++) {
+        int token = seen[node][lock].token;
+        int tenure = token == NOBODY ? NOBODY : tokens[token].tenure;
+        if (tenure != NOBODY && sim_is_believed(sim_tenure(tenure))) {
+            sim_judge_backing(tenure);
+            return;
+        }
+    }
+}
+
+static void judge_key(int node, int lock, const struct sim_connection *connection)
+{
+    struct seen *key = &seen[node][lock], before = *key;
+    struct sim_value value = look(node, lock, LOCK);
+    bool is_same = value.exists && before.token != NOBODY && value.len == TOKEN_LEN &&
+                   memcmp(value.bytes, tokens[before.token].bytes, TOKEN_LEN) == 0;
+    if (is_same ? value.expires_at_ms == before.expires_ms
+                : !value.exists && before.token == NOBODY)
+        return;
+    if (value.exists) {
+        key->expires_ms = value.expires_at_ms;
+        key->expires_us = value.expires_at_ms == INT64_MAX
+                              ? SIM_NEVER
+                              : sim_clock_when(&sim.nodes[node].clock, value.expires_at_ms * 1000);
+        judge_ttl(node, lock, value.expires_at_ms);
+    }
+    if (!is_same) {
+        key->token = value.exists && value.len == TOKEN_LEN ? find(value.bytes) : NOBODY;
+        on_departure(node, &before);
+        judge_fence(node, lock);
+        if (key->token != NOBODY)
+            on_arrival(node, lock, key->token, connection);
+    } else if (key->expires_us > before.expires_us) {
+        on_extension(lock, key->token, connection);
+    }
+    judge_believer(lock);
+}
+
+/* ---- queues ---- */
+
+static void judge_queue(int node, int lock, const struct sim_connection *connection)
+{
+    struct sim_value queue = look(node, lock, QUEUE);
+    int len = queue.exists ? (int)queue.len : 0;
+    if (len > seen[node][lock].queue_len && connection)
+        sim_waits_joined(connection, lock);
+    seen[node][lock].queue_len = len;
+    if (!queue.exists)
+        return;
+    int64_t now_ms = sim_server_clock_ms(&sim.nodes[node]);
+    sim_judge_check(SIM_QUEUE_CLEAN, queue.expires_at_ms - now_ms <= QUEUE_TTL_MS,
+                    "the queue of %s lasts for ever on node %d", sim_lock_name(lock, NULL),
+                    node + 1);
+    struct sim_value claim = look(node, lock, CLAIM);
+    if (claim.exists)
+        sim_judge_check(SIM_QUEUE_CLEAN, claim.expires_at_ms - now_ms <= CLAIM_TTL_MS,
+                        "the claim of %s lasts for ever on node %d", sim_lock_name(lock, NULL),
+                        node + 1);
+}
+
+void sim_judge_refused(int node, const char *error)
+{
+    bool is_told_again = strncmp(error, "-BUSY", 5) == 0 || strncmp(error, "-LOADING", 8) == 0;
+    for (int lock = 0; lock < sim.mix.locks && !is_told_again; lock++)
+        if (seen[node][lock].token != NOBODY)
+            tokens[seen[node][lock].token].refused |= bit(node);
+}
+
+void sim_judge_commands(struct sim_connection *connection)
+{
+    sim_waits_told(connection);
+    for (int lock = 0; lock < sim.mix.locks; lock++) {
+        judge_key(connection->node, lock, connection);
+        judge_queue(connection->node, lock, connection);
+    }
+}
+
+/* What it has forgotten nobody took off. */
+void sim_judge_node(int node)
+{
+    for (int lock = 0; lock < sim.mix.locks; lock++) {
+        if (sim.nodes[node].forgot_us == sim.now_us)
+            seen[node][lock] = (struct seen){.token = NOBODY};
+        judge_key(node, lock, NULL);
+    }
+}
+
+/* ---- others ---- */
+
+void sim_judge_foreign_asks(int lock, const char *token)
+{
+    foreign.token = find(token);
+    foreign.lock = lock;
+    foreign.until_us = 0;
+    tokens[foreign.token].is_foreign = true;
+}
+
+void sim_judge_foreign_ends(void)
+{
+    foreign.until_us = 0;
+}
+
+void sim_judge_foreign_owns(int lock, int64_t until_us)
+{
+    struct tenure *owner;
+    foreign.until_us = until_us;
+    bool is_owned = sim_judge_is_owned(lock, &owner) && !sim_token_is_robbed(owner->token);
+    sim_judge_check(SIM_FOREIGN_APART, !is_owned || sim_token_is_robbed(foreign.token),
+                    "another library takes %s, which %s owns", sim_lock_name(lock, NULL),
+                    sim_process_name(sim_number_of(owner->process)));
+}
+
+void sim_judge_against_foreign(const struct tenure *tenure)
+{
+    if (foreign.token == NOBODY || foreign.lock != tenure->lock)
+        return;
+    sim_judge_check(SIM_FOREIGN_APART,
+                    sim.now_us >= foreign.until_us || sim_token_is_robbed(foreign.token) ||
+                        sim_token_is_robbed(tenure->token),
+                    "%s acquires %s, which another library owns",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL));
+}
+
+void sim_judge_foreign_wrote(int node, int lock, bool is_robbed)
+{
+    if (is_robbed && seen[node][lock].token != NOBODY)
+        tokens[seen[node][lock].token].robbed |= bit(node);
+    judge_key(node, lock, NULL);
+}
+
+/* ---- the end ---- */
+
+static bool may_be_left(int number, int node)
+{
+    const struct token *token = &tokens[number];
+    if (token->tenure != NOBODY && sim_tenure(token->tenure)->is_dropped)
+        return true;
+    return token->is_foreign || ((token->late | token->refused) & bit(node)) ||
+           token->process == NOBODY || !sim.processes[token->process].is_alive;
+}
+
+/* All are done, and what was on its way has arrived. */
+void sim_tokens_end(void)
+{
+    for (int node = 0; node < sim.mix.nodes; node++)
+        for (int lock = 0; lock < sim.mix.locks; lock++) {
+            struct sim_value value = look(node, lock, LOCK);
+            int token = value.exists && value.len == TOKEN_LEN ? find(value.bytes) : NOBODY;
+            sim_judge_check(SIM_NO_ORPHAN, token == NOBODY || may_be_left(token, node),
+                            "token %.4s is left on node %d", token == NOBODY ? "" : value.bytes,
+                            node + 1);
+        }
+}

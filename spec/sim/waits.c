@@ -1,0 +1,286 @@
+/* What programs ask for: when they are answered, in which order it is granted, and who is woken. */
+#include <stdio.h>
+#include <string.h>
+
+#include "history.h"
+#include "judge_rooms.h"
+#include "memory.h"
+#include "process.h"
+#include "report.h"
+#include "resp.h"
+
+#define MESSAGES_MAX 32
+#define IDLE_LOOKS_MAX 5000
+
+struct wait {
+    struct sim_process *process;
+    int lock;
+    struct rlk_terms terms;
+    int64_t asked_us, asked_wall_us, stopped_us;
+    int64_t in_queue_us; /* since when in that of a majority; SIM_NEVER: not yet */
+    unsigned joined;     /* nodes, one bit each */
+    bool is_open;
+};
+
+/* A waiter that a server told something. */
+struct message {
+    int lock;
+    char waiter[RLK_WAITER_SIZE];
+};
+
+static struct wait *waits;
+static size_t capacity;
+static int count, first_open;
+static struct message messages[MESSAGES_MAX];
+static int message_count;
+
+void sim_waits_begin(void)
+{
+    count = first_open = message_count = 0;
+}
+
+struct sim_process *sim_wait_process(int wait)
+{
+    return waits[wait].process;
+}
+
+int sim_wait_lock(int wait)
+{
+    return waits[wait].lock;
+}
+
+const char *sim_outcome_text(enum rlk_outcome outcome)
+{
+    static const char *const texts[] = {
+        [RLK_PENDING] = "pending",   [RLK_ACQUIRED] = "acquired",       [RLK_EXTENDED] = "extended",
+        [RLK_RELEASED] = "released", [RLK_INSPECTED] = "inspected",     [RLK_LOCKED] = "locked",
+        [RLK_TIMEOUT] = "timeout",   [RLK_UNAVAILABLE] = "unavailable", [RLK_LOST] = "lost",
+    };
+    return texts[outcome];
+}
+
+int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms *terms)
+{
+    waits = sim_memory_grow(waits, &capacity, (size_t)count + 1, sizeof *waits);
+    waits[count] = (struct wait){
+        .process = process,
+        .lock = lock,
+        .terms = *terms,
+        .asked_us = sim.now_us,
+        .asked_wall_us = sim_clock_us(process) + process->wall_us,
+        .stopped_us = sim_process_stopped_us(process),
+        .in_queue_us = SIM_NEVER,
+        .is_open = true,
+    };
+    sim_count.waits += terms->wait_ms > 0;
+    if (terms->wait_ms == RLK_NEVER)
+        sim_history_process(process, "asks for %s, ttl %lld ms, for ever%s",
+                            sim_lock_name(lock, NULL), (long long)terms->ttl_ms,
+                            terms->fair ? ", fair" : "");
+    else
+        sim_history_process(process, "asks for %s, ttl %lld ms, waits %lld ms%s",
+                            sim_lock_name(lock, NULL), (long long)terms->ttl_ms,
+                            (long long)terms->wait_ms, terms->fair ? ", fair" : "");
+    return count++;
+}
+
+static void close_wait(struct wait *wait)
+{
+    wait->is_open = false;
+    while (first_open < count && !waits[first_open].is_open)
+        first_open++;
+}
+
+/* ---- in time ---- */
+
+int64_t sim_progress_bound_us(void)
+{
+    const struct sim_mix *mix = &sim.mix;
+    int64_t askers = 0;
+    for (int i = 0; i < mix->processes; i++)
+        askers += mix->is_loop[i] ? mix->tasks[i] : 1;
+    return 1000 * (3 * mix->ttl_ms + mix->guard_ms + 2500 + 10 * mix->timeout_ms + 1500 * askers);
+}
+
+/* What is late for everybody since the faults ended, or since it was asked. */
+static void judge_progress(const struct wait *wait)
+{
+    int64_t since_us = wait->asked_us > sim.healed_us ? wait->asked_us : sim.healed_us;
+    int64_t took_us = sim.now_us - since_us;
+    if (took_us > sim_count.longest_wait_us)
+        sim_count.longest_wait_us = took_us;
+    sim_judge_check(SIM_PROGRESS, took_us <= sim_progress_bound_us(),
+                    "%s has waited for %s for %lld ms since all is well",
+                    sim_process_name(sim_number_of(wait->process)), sim_lock_name(wait->lock, NULL),
+                    (long long)took_us / 1000);
+}
+
+static void judge_time(const struct wait *wait)
+{
+    if (sim.has_healed)
+        judge_progress(wait);
+    if (wait->terms.wait_ms == RLK_NEVER)
+        return;
+    int64_t stopped_us = wait->process->stopped_us - wait->stopped_us;
+    int64_t allowed_us = (wait->terms.wait_ms + 8 * sim.mix.timeout_ms + 100) * 1010 + stopped_us;
+    sim_judge_check(SIM_IN_TIME, sim.now_us - wait->asked_us <= allowed_us,
+                    "%s was to wait %lld ms for %s, and waited %lld",
+                    sim_process_name(sim_number_of(wait->process)), (long long)wait->terms.wait_ms,
+                    sim_lock_name(wait->lock, NULL),
+                    (long long)(sim.now_us - wait->asked_us) / 1000);
+}
+
+void sim_judge_idle_look(const struct sim_thread *thread)
+{
+    sim_judge_check(SIM_NO_SPIN, thread->idle_looks < IDLE_LOOKS_MAX,
+                    "a thread of %s looks again and again, without waiting",
+                    sim_process_name(sim_number_of(thread->process)));
+}
+
+/* ---- in order ---- */
+
+/* By the time of arrival, as its wall clock says; and nothing has gone wrong since it came. */
+static bool comes_first(const struct wait *first, const struct wait *wait)
+{
+    return first->in_queue_us < wait->asked_us && sim.disturbed_until_us < first->asked_us &&
+           first->asked_wall_us < wait->asked_wall_us;
+}
+
+static void judge_order(const struct wait *wait)
+{
+    for (int i = first_open; i < count; i++) {
+        const struct wait *other = &waits[i];
+        if (!other->is_open || other->lock != wait->lock || other == wait)
+            continue;
+        bool same_line =
+            other->process == wait->process && other->terms.wait_ms > 0 && wait->terms.wait_ms > 0;
+        if (same_line)
+            sim_judge_check(SIM_LINE_ORDER, other > wait, "%s got %s before who asked first",
+                            sim_process_name(sim_number_of(wait->process)),
+                            sim_lock_name(wait->lock, NULL));
+        if (!same_line && wait->terms.fair)
+            sim_judge_check(SIM_FAIR_ORDER, !comes_first(other, wait), "%s got %s before %s",
+                            sim_process_name(sim_number_of(wait->process)),
+                            sim_lock_name(wait->lock, NULL),
+                            sim_process_name(sim_number_of(other->process)));
+    }
+}
+
+void sim_judge_answered(int number, enum rlk_outcome outcome)
+{
+    struct wait *wait = &waits[number];
+    sim_history_process(wait->process, "is told about %s: %s", sim_lock_name(wait->lock, NULL),
+                        sim_outcome_text(outcome));
+    judge_time(wait);
+    if (outcome == RLK_ACQUIRED)
+        judge_order(wait);
+    close_wait(wait);
+}
+
+void sim_judge_gives_up(int number)
+{
+    sim_history_process(waits[number].process, "waits no longer for %s",
+                        sim_lock_name(waits[number].lock, NULL));
+    close_wait(&waits[number]);
+}
+
+void sim_waits_die(const struct sim_process *process)
+{
+    for (int i = first_open; i < count; i++)
+        if (waits[i].process == process)
+            waits[i].is_open = false;
+}
+
+/* The first of its process's line is who stands in queues. */
+void sim_waits_joined(const struct sim_connection *connection, int lock)
+{
+    for (int i = first_open; i < count; i++) {
+        struct wait *wait = &waits[i];
+        if (!wait->is_open || wait->lock != lock || wait->terms.wait_ms == 0 ||
+            sim_number_of(wait->process) != connection->process)
+            continue;
+        wait->joined |= 1u << connection->node;
+        if (wait->in_queue_us == SIM_NEVER && 2 * __builtin_popcount(wait->joined) > sim.mix.nodes)
+            wait->in_queue_us = sim.now_us;
+        return;
+    }
+}
+
+/* ---- who is woken ---- */
+
+static int lock_of(struct sim_word name)
+{
+    for (int lock = 0; lock < sim.mix.locks; lock++) {
+        size_t len;
+        const char *own = sim_lock_name(lock, &len);
+        if (name.len >= len && memcmp(name.bytes + name.len - len, own, len) == 0)
+            return lock;
+    }
+    return -1;
+}
+
+static void note_message(struct sim_word channel, struct sim_word text)
+{
+    struct message message = {.lock = lock_of(text)};
+    const char *space = memchr(text.bytes, ' ', text.len);
+    if (message.lock < 0 || !space)
+        return;
+    snprintf(message.waiter, sizeof message.waiter, "%.*s/%.*s", (int)channel.len, channel.bytes,
+             (int)(space - text.bytes), text.bytes);
+    for (int i = 0; i < message_count; i++)
+        if (messages[i].lock == message.lock && !strcmp(messages[i].waiter, message.waiter))
+            return; /* it hears twice, by an old connection as well */
+    if (message_count < MESSAGES_MAX)
+        messages[message_count++] = message;
+}
+
+void sim_judge_message(const struct sim_connection *connection, const char *bytes, size_t len)
+{
+    (void)connection;
+    for (size_t at = 0, size; at < len && (size = sim_resp_reply_len(bytes + at, len - at)) > 0;
+         at += size) {
+        struct sim_word words[3];
+        if (sim_resp_words(bytes + at, size, words, 3) == 3 && words[0].len == 7) {
+            sim_count.wakes++;
+            note_message(words[1], words[2]);
+        }
+    }
+}
+
+/* How many of the commands that were read just now name the lock. */
+static int commands_for(const struct sim_connection *connection, int lock)
+{
+    const struct sim_pipe *pipe = &connection->pipes[SIM_TO_SERVER];
+    int commands = 0;
+    size_t size, name_len;
+    const char *name = sim_lock_name(lock, &name_len);
+    for (size_t at = 0; at < pipe->read; at += size) {
+        size = sim_resp_command_len(pipe->bytes + at, pipe->read - at);
+        if (size == 0)
+            break;
+        if (at + size > connection->judged)
+            commands += memmem(pipe->bytes + at, size, name, name_len) != NULL;
+    }
+    return commands;
+}
+
+void sim_waits_told(const struct sim_connection *connection)
+{
+    for (int lock = 0; lock < sim.mix.locks && message_count > 0; lock++) {
+        int told = 0;
+        for (int i = 0; i < message_count; i++)
+            told += messages[i].lock == lock;
+        sim_judge_check(SIM_ONE_WOKEN, told <= 1 || told <= commands_for(connection, lock),
+                        "%d waiters of %s were woken at once", told, sim_lock_name(lock, NULL));
+    }
+    message_count = 0;
+}
+
+/* ---- the end ---- */
+
+void sim_waits_end(void)
+{
+    for (int i = first_open; i < count; i++)
+        if (waits[i].is_open)
+            judge_progress(&waits[i]);
+}

@@ -73,6 +73,15 @@ static bool is_of(const struct redis_subscription *subscription, const struct si
     return subscription->session == session && redis_word_is(channel_of(subscription), channel);
 }
 
+struct redis_word redis_channel(const struct sim_session *session)
+{
+    const struct sim_redis *redis = session->redis;
+    for (size_t i = 0; i < redis->subscription_count; i++)
+        if (redis->subscriptions[i].session == session)
+            return channel_of(&redis->subscriptions[i]);
+    return (struct redis_word){NULL, 0};
+}
+
 void redis_subscribe(struct sim_session *session, struct redis_word channel)
 {
     struct sim_redis *redis = session->redis;
@@ -307,5 +316,6 @@ struct sim_value sim_redis_look(const struct sim_redis *redis, const char *key, 
     if (found->type != REDIS_STRING)
         return (struct sim_value){true, NULL, found->member_count, found->expires_at_ms};
     struct redis_word value = redis_key_string(found);
-    return (struct sim_value){true, value.bytes, value.len, found->expires_at_ms};
+    const char *bytes = value.bytes ? value.bytes : "";
+    return (struct sim_value){true, bytes, value.len, found->expires_at_ms};
 }

@@ -385,16 +385,25 @@ static void run_subscribe(struct redis_call *call)
     }
 }
 
-/* Redis leaves all channels in the order of its hash table, which nobody is to rely on: of several,
- * all are to be named. */
+/* Redis leaves several channels in the order of its hash table, which nobody is to rely on: they
+ * have to be named. */
+static void unsubscribe_from_all(struct redis_call *call)
+{
+    struct redis_word channel = redis_channel(call->session);
+    if (call->session->subscription_count > 1) {
+        redis_reply_error(call->reply, "ERR name the channels");
+    } else if (call->session->subscription_count == 0) {
+        reply_subscription(call, "unsubscribe", NULL);
+    } else {
+        redis_unsubscribe(call->session, channel);
+        reply_subscription(call, "unsubscribe", &channel);
+    }
+}
+
 static void run_unsubscribe(struct redis_call *call)
 {
-    if (call->count == 1 && call->session->subscription_count > 1) {
-        redis_reply_error(call->reply, "ERR name the channels");
-        return;
-    }
     if (call->count == 1)
-        reply_subscription(call, "unsubscribe", NULL);
+        unsubscribe_from_all(call);
     for (size_t i = 1; i < call->count; i++) {
         redis_unsubscribe(call->session, call->words[i]);
         reply_subscription(call, "unsubscribe", &call->words[i]);

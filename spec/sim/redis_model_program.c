@@ -8,7 +8,8 @@
  * Out  SESSION LENGTH                for each session that has something to send, and in the next
  *                                    line the bytes
  *      over SESSION                  the server has closed it
- *      value EXISTS LENGTH EXPIRY    what a look found, and in the next line the bytes
+ *      value KIND LENGTH EXPIRY      what a look found: absent, bytes, which stand in the next
+ *                                    line, or members
  *      .                             behind what came of each line */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ static struct sim_session *sessions[SESSIONS];
 
 static void put(const char *bytes, size_t len)
 {
-    fwrite(bytes, 1, len, stdout);
+    if (len > 0)
+        fwrite(bytes, 1, len, stdout);
     putchar('\n');
 }
 
@@ -69,7 +71,8 @@ static void receive(int number, int64_t now_ms, size_t len)
 static void look(int64_t now_ms, size_t len)
 {
     struct sim_value value = sim_redis_look(redis, take_bytes(len), len, now_ms);
-    printf("value %d %zu %" PRId64 "\n", value.exists, value.len, value.expires_at_ms);
+    const char *kind = !value.exists ? "absent" : value.bytes ? "bytes" : "members";
+    printf("value %s %zu %" PRId64 "\n", kind, value.len, value.expires_at_ms);
     put(value.bytes, value.bytes ? value.len : 0);
 }
 

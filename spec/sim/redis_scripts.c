@@ -19,6 +19,7 @@
 #include "sim/redis_number.h"
 
 #define SHA1_DIGITS 40
+#define REPLY_DEPTH_MAX 1000 /* Redis goes deeper, on a larger stack */
 #define CHUNK_NAME "@user_script"
 #define TABLE_SIZE 8 /* of KEYS and ARGV, unless there are more */
 
@@ -531,7 +532,7 @@ static int count_elements(lua_State *lua)
 
 static void send_table(struct redis_bytes *output, lua_State *lua)
 {
-    if (!lua_checkstack(lua, 4)) {
+    if (lua_gettop(lua) > REPLY_DEPTH_MAX || !lua_checkstack(lua, 4)) {
         redis_write_line(output, '-', (struct redis_word){"ERR reached lua stack limit", 27});
         return;
     }

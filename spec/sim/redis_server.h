@@ -48,6 +48,9 @@ struct redis_call {
 /* Its output grew. */
 void redis_session_has_output(struct sim_session *session);
 
+/* The first channel of a session that has any, until the next that is subscribed to. */
+struct redis_word redis_channel(const struct sim_session *session);
+
 void redis_subscribe(struct sim_session *session, struct redis_word channel);
 void redis_unsubscribe(struct sim_session *session, struct redis_word channel);
 

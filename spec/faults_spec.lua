@@ -591,6 +591,63 @@ describe("a reply that is lost", function()
     end)
 end)
 
+describe("a release that no majority confirmed", function()
+    it("is repeated, and finds what the first has released: that is no loss", function()
+        local client = connect(client_of(proxy, { timeout = SHORT }))
+        local lock = assert(client:acquire("job", { ttl = 60 }))
+        proxy:set { hold_replies = true }
+        assert.equal("unavailable", select(3, lock:release()))
+        proxy:clear()
+        assert.is_true(is_free_soon "job")
+        assert.is_true(lock:release())
+    end)
+
+    it("is repeated, and does not touch the next owner", function()
+        local client = connect(client_of(proxy, { timeout = SHORT }))
+        local lock = assert(client:acquire("job", { ttl = 60 }))
+        proxy:set { hold_replies = true }
+        assert.equal("unavailable", select(3, lock:release()))
+        local following = assert(client_of(nodes[3]):acquire "job")
+        proxy:clear()
+        assert.is_true(lock:release())
+        assert.equal(following.token, value "job")
+    end)
+end)
+
+describe("a node that had forgotten the script of a release", function()
+    it("is told again, also when the client is closed right after", function()
+        local client = connect(client_with(proxy, { timeout = LONG }))
+        local lock = assert(client:acquire("job", { ttl = 60 }))
+        assert.is_true(wait.wait_until(function() return value "job" == lock.token end))
+        nodes:ask(3, "SCRIPT", "FLUSH")
+        proxy:set { delay_replies = 50 }
+        assert.is_true(lock:release())
+        client:close()
+        assert.is_nil(value "job")
+    end)
+end)
+
+describe("an extension that comes late", function()
+    it("leaves the lock held if it succeeded, and lost if it is lost", function()
+        proxy:set { delay_replies = 60 }
+        for round = 1, 12 do
+            local client = client_with(proxy)
+            local lock = assert(client:acquire("job", { ttl = 0.3, renew = round % 2 == 0 }))
+            wait.sleep(0.29 - round / 200)
+            local extended, _, code = lock:extend(30)
+            if extended then
+                assert.is_true(lock:remaining() > 10)
+                assert.is_true(lock:release())
+            elseif code == "lost" then
+                assert.is_false(lock:held())
+            else
+                assert.equal("unavailable", code)
+            end
+            client:close()
+        end
+    end)
+end)
+
 describe("a holder that was stopped for longer than its ttl", function()
     local HOLDER = [[
         local nodes = {}

@@ -501,6 +501,13 @@ static int lock_release(lua_State *L)
     return 0;
 }
 
+/* lock:told_before(), before a release that repeats another */
+static int lock_told_before(lua_State *L)
+{
+    check_lock(L)->told_before = true;
+    return 0;
+}
+
 static int lock_inspect(lua_State *L)
 {
     rlk_lock_inspect(check_lock(L), check_whole(L, 2));
@@ -1262,6 +1269,7 @@ static const luaL_Reg lock_methods[] = {
     {"adopt", lock_adopt},
     {"extend", lock_extend},
     {"release", lock_release},
+    {"told_before", lock_told_before},
     {"inspect", lock_inspect},
     {"cancel", lock_cancel},
     {"vote", lock_vote},

@@ -586,15 +586,21 @@ void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms)
 
 /* ---- votes, wake-ups, time ---- */
 
+/* Most likely by an earlier request, whose answer was lost. */
+static bool was_released_before(const struct rlk_lock *lock, rlk_nodes bit, enum rlk_reason reason)
+{
+    if (lock->kind != RLK_RELEASE)
+        return false;
+    bool is_gone = reason == RLK_ABSENT || (lock->told_before && reason == RLK_ANOTHERS);
+    return is_gone && (lock->told_before || (lock->repeated & bit));
+}
+
 static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
 {
     rlk_nodes bit = rlk_node_bit(node);
     lock->answered |= bit;
     lock->unsent &= ~bit;
-    /* Most likely by the first request, whose answer was lost. */
-    bool released_before =
-        vote->reason == RLK_ABSENT && lock->kind == RLK_RELEASE && (lock->repeated & bit);
-    if (vote->reason == RLK_GRANTED || released_before)
+    if (vote->reason == RLK_GRANTED || was_released_before(lock, bit, vote->reason))
         lock->granted |= bit;
     else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
         lock->refused |= bit;

@@ -110,6 +110,8 @@ struct rlk_lock {
     rlk_nodes refused;  /* an extension or release: not mine */
     rlk_nodes repeated; /* asked again, since the connection broke before the answer */
     bool taken;         /* on some node it is another's */
+    bool told_before;   /* set before a release that repeats one whose end nobody knows: what is not
+                           found has been released by that */
 
     /* waiting */
     int64_t arrival_us;

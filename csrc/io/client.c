@@ -174,34 +174,50 @@ static void linger(struct rlk_client *client)
         rlk_loop_turn(client->loop, until_ms);
 }
 
+/* After the verdict. */
+static void end_call(struct rlk_client *client)
+{
+    struct rlk_lock *lock = &client->call->lock;
+    if (lock->state == RLK_OWNED)
+        linger(client);
+    rlk_loop_prepare(client->loop);
+    if (!rlk_lock_is_untold(lock))
+        let_go(client, client->call);
+}
+
 static enum rlk_outcome run(struct rlk_client *client)
 {
     struct rlk_lock *lock = &client->call->lock;
     rlk_loop_touch(client->loop, lock);
     while (lock->outcome == RLK_PENDING)
         rlk_loop_turn(client->loop, RLK_NEVER);
-    if (lock->state == RLK_OWNED)
-        linger(client);
-    rlk_loop_prepare(client->loop);
-    if (!rlk_lock_is_untold(lock))
-        let_go(client, client->call);
+    end_call(client);
     return lock->outcome;
 }
 
 /* ---- acquire ---- */
 
-static struct rlk_holding *hold(struct rlk_client *client)
+static void hold(struct rlk_client *client, struct rlk_holding *holding)
 {
     bool renew = client->call->lock.lease.terms.renew;
     struct rlk_quorum *quorum =
         renew ? rlk_engine_quorum(client->engine) : rlk_loop_quorum(client->loop);
-    struct rlk_holding *holding = rlk_holding_new(&client->call->lock, quorum);
-    if (!holding)
-        return NULL;
+    rlk_holding_grant(holding, &client->call->lock, quorum);
     rlk_list_append(&client->holdings, &holding->client_link);
     if (renew)
         rlk_engine_keep(client->engine, holding);
-    return holding;
+}
+
+/* False if there is no memory for what an acquire may need. */
+static bool begin_acquire(struct rlk_client *client, struct rlk_key key, bool renew,
+                          struct rlk_holding **holding)
+{
+    if (!begin(client, key))
+        return false;
+    *holding = !renew || have_engine(client) ? rlk_holding_new(key) : NULL;
+    if (!*holding)
+        let_go(client, client->call);
+    return *holding != NULL;
 }
 
 enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key key,
@@ -209,17 +225,17 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
 {
     *holding = NULL;
     int64_t now_ms = rlk_clock_ms();
-    if (!begin(client, key))
+    if (!begin_acquire(client, key, terms->renew, holding))
         return RLK_UNAVAILABLE;
-    if (terms->renew && !have_engine(client)) {
-        let_go(client, client->call);
-        return RLK_UNAVAILABLE;
-    }
     rlk_lock_acquire(&client->call->lock, terms, now_ms);
     enum rlk_outcome outcome = run(client);
-    if (outcome == RLK_ACQUIRED)
-        *holding = hold(client);
-    return outcome == RLK_ACQUIRED && !*holding ? RLK_UNAVAILABLE : outcome;
+    if (outcome == RLK_ACQUIRED) {
+        hold(client, *holding);
+    } else {
+        rlk_holding_drop(*holding);
+        *holding = NULL;
+    }
+    return outcome;
 }
 
 /* ---- extend, release, inspect ---- */
@@ -237,6 +253,18 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
     return true;
 }
 
+/* The watchdog may renew it meanwhile. */
+static void run_extension(struct rlk_client *client, const struct rlk_holding *holding)
+{
+    struct rlk_lock *lock = &client->call->lock;
+    rlk_loop_touch(client->loop, lock);
+    while (lock->outcome == RLK_PENDING) {
+        rlk_loop_poll(client->loop, rlk_loop_prepare(client->loop), -1);
+        rlk_lock_credit(lock, atomic_load(&holding->deadline_ms));
+        rlk_loop_settle(client->loop);
+    }
+}
+
 enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding,
                                    int64_t ttl_ms)
 {
@@ -244,15 +272,13 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     if (atomic_load(&holding->status) != RLK_HOLDS || !begin_with(client, holding))
         return RLK_LOST;
     rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
-    enum rlk_outcome outcome = run(client);
-    if (outcome == RLK_EXTENDED) {
-        rlk_holding_credit(holding, client->call->lock.deadline_ms);
-        if (client->engine)
-            rlk_engine_credit(client->engine, holding);
-    } else if (outcome == RLK_LOST) {
-        rlk_holding_end(holding, rlk_status_of_loss(client->call->lock.loss));
+    run_extension(client, holding);
+    enum rlk_outcome outcome = rlk_holding_note_extension(holding, &client->call->lock);
+    if (outcome == RLK_EXTENDED && client->engine)
+        rlk_engine_credit(client->engine, holding);
+    else if (outcome == RLK_LOST)
         stop_renewing(client, holding);
-    }
+    end_call(client);
     return outcome;
 }
 
@@ -279,6 +305,7 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
     stop_renewing(client, holding);
     if (!begin_with(client, holding))
         return RLK_LOST;
+    client->call->lock.told_before = holding->told;
     begin_release(client, holding);
     rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
@@ -358,6 +385,7 @@ struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
     struct rlk_operation *operation = new_operation_with(client, RLK_RELEASE, holding, outbox, tag);
     if (!operation)
         return NULL;
+    operation->told_before = holding->told;
     begin_release(client, holding);
     rlk_scope_unbind(&holding->bond);
     rlk_engine_submit(client->engine, operation);
@@ -596,6 +624,15 @@ static void stop_engine(struct rlk_client *client, int64_t grace_ms)
     client->engine = NULL;
 }
 
+/* A release that a majority has confirmed is still told to the others. */
+static void finish_telling(struct rlk_client *client, int64_t until_ms)
+{
+    for (int i = 0; i < CALLS; i++)
+        while (client->calls[i].attached && rlk_lock_is_untold(&client->calls[i].lock) &&
+               rlk_clock_ms() < until_ms)
+            rlk_loop_turn(client->loop, until_ms);
+}
+
 static void release_all(struct rlk_client *client)
 {
     struct rlk_link *link;
@@ -637,6 +674,7 @@ void rlk_client_close(struct rlk_client *client, int64_t grace_ms)
         return;
     let_go_of_engines(client);
     client->closed = true;
+    finish_telling(client, rlk_clock_ms() + grace_ms);
     stop_engine(client, grace_ms);
     release_all(client);
     if (client->loop)

@@ -45,6 +45,9 @@ struct rlk_engine {
 
 static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
 {
+    if (holding->is_ending)
+        return;
+    holding->is_ending = true;
     holding->next_ended = engine->ended;
     engine->ended = holding;
 }
@@ -52,10 +55,12 @@ static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
 /* Tells the owner what the holding's machine has come to. */
 static void on_holding_moved(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    if (holding->lock.state == RLK_OWNED)
+    if (holding->lock.state == RLK_OWNED) {
         rlk_holding_credit(holding, holding->lock.deadline_ms);
-    else if (rlk_holding_end(holding, rlk_status_of_loss(holding->lock.loss)))
+    } else {
+        rlk_holding_end(holding, rlk_status_of_loss(holding->lock.loss));
         note_end(engine, holding);
+    }
 }
 
 /* False if there is no memory: then it is ended, rather than believed in and not renewed. */
@@ -113,6 +118,7 @@ static void end_holdings(struct rlk_engine *engine)
     while (engine->ended) {
         struct rlk_holding *holding = engine->ended;
         engine->ended = holding->next_ended;
+        holding->is_ending = false;
         let_go(engine, holding);
         pthread_mutex_lock(&engine->mutex);
         bool kept = holding->place == RLK_KEPT;
@@ -165,8 +171,11 @@ static void leave_line(struct rlk_engine *engine, struct rlk_operation *operatio
 /* The grant becomes a holding, which the engine keeps if it is to be renewed. */
 static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation *operation)
 {
-    struct rlk_holding *holding = rlk_holding_new(&operation->lock, rlk_loop_quorum(engine->loop));
-    if (!holding || !operation->terms.renew)
+    struct rlk_holding *holding = rlk_holding_new(operation->key);
+    if (!holding)
+        return NULL;
+    rlk_holding_grant(holding, &operation->lock, rlk_loop_quorum(engine->loop));
+    if (!operation->terms.renew)
         return holding;
     holding->place = RLK_KEPT;
     rlk_holding_retain(holding);
@@ -193,21 +202,17 @@ static void take_back(struct rlk_engine *engine, struct rlk_operation *operation
     rlk_loop_touch(engine->loop, &operation->lock);
 }
 
-static void note_extension(struct rlk_engine *engine, struct rlk_operation *operation)
+static enum rlk_outcome note_extension(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     struct rlk_holding *holding = operation->holding;
-    int64_t deadline_ms = operation->lock.deadline_ms;
-    if (operation->outcome == RLK_EXTENDED) {
-        rlk_holding_credit(holding, deadline_ms);
-        if (is_attached(holding)) {
-            rlk_lock_credit(&holding->lock, deadline_ms);
-            rlk_loop_touch(engine->loop, &holding->lock);
-        }
-    } else if (operation->outcome == RLK_LOST &&
-               rlk_holding_end(holding, rlk_status_of_loss(operation->lock.loss)) &&
-               is_attached(holding)) {
+    enum rlk_outcome outcome = rlk_holding_note_extension(holding, &operation->lock);
+    if (outcome == RLK_EXTENDED && is_attached(holding)) {
+        rlk_lock_credit(&holding->lock, operation->lock.deadline_ms);
+        rlk_loop_touch(engine->loop, &holding->lock);
+    } else if (outcome == RLK_LOST && is_attached(holding)) {
         note_end(engine, holding);
     }
+    return outcome;
 }
 
 /* What each node said, as long as the machine's own record does not change any more. */
@@ -257,7 +262,7 @@ static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
         operation->holding = grant(engine, operation);
         operation->outcome = operation->holding ? RLK_ACQUIRED : RLK_UNAVAILABLE;
     } else if (operation->kind == RLK_EXTEND) {
-        note_extension(engine, operation);
+        operation->outcome = note_extension(engine, operation);
     } else if (operation->kind == RLK_RELEASE) {
         rlk_holding_conclude(operation->holding, lock);
     }
@@ -284,7 +289,8 @@ static void retire(struct rlk_engine *engine, struct rlk_operation *operation)
     rlk_operation_drop(operation);
 }
 
-/* A grant waits a moment for nodes that are being asked for the first time. */
+/* A grant waits a moment for nodes that are being asked for the first time; an extension counts
+ * from the verdict on. */
 static bool lingers(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     struct rlk_lock *lock = &operation->lock;
@@ -294,6 +300,8 @@ static bool lingers(struct rlk_engine *engine, struct rlk_operation *operation)
     if (operation->linger_until_ms == 0) {
         operation->linger_until_ms = rlk_loop_linger_until(lock);
         lock->renew_at_ms = RLK_NEVER;
+        if (operation->kind == RLK_EXTEND)
+            note_extension(engine, operation);
     }
     if (rlk_clock_ms() >= operation->linger_until_ms)
         return false;
@@ -328,6 +336,12 @@ static void begin_acquire(struct rlk_engine *engine, struct rlk_operation *opera
         rlk_lock_stand_by(lock, &operation->terms, now_ms);
 }
 
+static void begin_release(struct rlk_operation *operation, int64_t now_ms)
+{
+    operation->lock.told_before = operation->told_before;
+    rlk_lock_release(&operation->lock, now_ms);
+}
+
 /* The command of an operation goes into its machine. */
 static void command(struct rlk_engine *engine, struct rlk_operation *operation)
 {
@@ -342,7 +356,7 @@ static void command(struct rlk_engine *engine, struct rlk_operation *operation)
     else if (operation->kind == RLK_EXTEND)
         rlk_lock_extend(lock, operation->ttl_ms, now_ms);
     else if (operation->kind == RLK_RELEASE)
-        rlk_lock_release(lock, now_ms);
+        begin_release(operation, now_ms);
     else
         rlk_lock_inspect(lock, now_ms);
 }

@@ -14,31 +14,30 @@ struct rlk_watch {
     struct rlk_outbox *outbox;
 };
 
-struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum)
+struct rlk_holding *rlk_holding_new(struct rlk_key key)
 {
-    struct rlk_holding *holding = calloc(1, sizeof *holding + owner->key.len);
+    struct rlk_holding *holding = calloc(1, sizeof *holding + key.len);
     if (!holding)
         return NULL;
-    memcpy(holding->key, owner->key.bytes, owner->key.len);
-    rlk_lock_init(&holding->lock, quorum, (struct rlk_key){holding->key, owner->key.len}, NULL);
-    rlk_lock_adopt(&holding->lock, &owner->lease, owner->deadline_ms);
+    memcpy(holding->key, key.bytes, key.len);
+    holding->lock.key = (struct rlk_key){holding->key, key.len};
     holding->generation = rlk_fork_generation();
     atomic_init(&holding->references, 1);
+    return holding;
+}
+
+void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner,
+                       struct rlk_quorum *quorum)
+{
+    rlk_lock_init(&holding->lock, quorum, holding->lock.key, NULL);
+    rlk_lock_adopt(&holding->lock, &owner->lease, owner->deadline_ms);
     atomic_init(&holding->status, RLK_HOLDS);
     atomic_init(&holding->deadline_ms, owner->deadline_ms);
-    return holding;
 }
 
 void rlk_holding_retain(struct rlk_holding *holding)
 {
     atomic_fetch_add(&holding->references, 1);
-}
-
-enum rlk_status rlk_holding_status(const struct rlk_holding *holding)
-{
-    int status = atomic_load(&holding->status);
-    bool ran_out = status == RLK_HOLDS && rlk_holding_remaining_us(holding) == 0;
-    return ran_out ? RLK_LOST_EXPIRED : (enum rlk_status)status;
 }
 
 /* Who watches it is told, once. In a child of a fork nobody is: the outbox is the parent's. */
@@ -49,7 +48,7 @@ static void tell(struct rlk_holding *holding)
         return;
     bool must_ring;
     struct rlk_outbox *outbox = watch->outbox;
-    watch->notice.word = (int)rlk_holding_status(holding);
+    watch->notice.word = atomic_load(&holding->status);
     rlk_outbox_post(outbox, &watch->notice, &must_ring);
     if (must_ring)
         rlk_outbox_ring(outbox);
@@ -84,15 +83,31 @@ bool rlk_holding_end(struct rlk_holding *holding, enum rlk_status status)
 void rlk_holding_let_go(struct rlk_holding *holding)
 {
     int untold = RLK_UNTOLD;
-    bool ran_out = rlk_holding_remaining_us(holding) == 0;
     atomic_compare_exchange_strong(&holding->status, &untold, RLK_LETS_GO);
-    rlk_holding_end(holding, ran_out ? RLK_LOST_EXPIRED : RLK_LETS_GO);
+    if (rlk_holding_remaining_us(holding) > 0)
+        rlk_holding_end(holding, RLK_LETS_GO);
 }
 
 bool rlk_holding_is_let_go(const struct rlk_holding *holding)
 {
     int status = atomic_load(&holding->status);
     return status == RLK_LETS_GO || status == RLK_HAS_RELEASED;
+}
+
+enum rlk_outcome rlk_holding_note_extension(struct rlk_holding *holding,
+                                            const struct rlk_lock *extended)
+{
+    enum rlk_outcome outcome = extended->outcome;
+    if (outcome == RLK_EXTENDED) {
+        rlk_holding_credit(holding, extended->deadline_ms);
+        return rlk_holding_remaining_us(holding) > 0 ? RLK_EXTENDED : RLK_LOST;
+    }
+    if (outcome == RLK_LOST && extended->loss == RLK_EXPIRED &&
+        rlk_holding_remaining_us(holding) > 0)
+        return RLK_UNAVAILABLE;
+    if (outcome == RLK_LOST)
+        rlk_holding_end(holding, rlk_status_of_loss(extended->loss));
+    return outcome;
 }
 
 void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released)
@@ -148,10 +163,19 @@ enum rlk_status rlk_status_of_loss(enum rlk_loss loss)
     }
 }
 
-int64_t rlk_holding_remaining_us(const struct rlk_holding *holding)
+int64_t rlk_holding_remaining_us(struct rlk_holding *holding)
 {
     if (atomic_load(&holding->status) != RLK_HOLDS || holding->generation != rlk_fork_generation())
         return 0;
     int64_t left_us = atomic_load(&holding->deadline_ms) * 1000 - rlk_clock_us();
-    return left_us > 0 ? left_us : 0;
+    if (left_us > 0)
+        return left_us;
+    rlk_holding_end(holding, RLK_LOST_EXPIRED);
+    return 0;
+}
+
+enum rlk_status rlk_holding_status(struct rlk_holding *holding)
+{
+    rlk_holding_remaining_us(holding);
+    return (enum rlk_status)atomic_load(&holding->status);
 }

@@ -46,6 +46,7 @@ struct rlk_holding {
     /* the engine's thread's alone */
     struct rlk_holding *next_taken;
     struct rlk_holding *next_ended;
+    bool is_ending; /* and hangs by next_ended */
 
     _Atomic(struct rlk_watch *) watch; /* NULL: nobody wants to be told of its end, or was told */
 
@@ -53,9 +54,13 @@ struct rlk_holding {
     char key[]; /* of lock.key */
 };
 
-/* A copy of what the lock owns, with one reference; its machine belongs to the quorum (of an
- * engine's loop, or of the owner's). NULL if there is no memory. */
-struct rlk_holding *rlk_holding_new(const struct rlk_lock *owner, struct rlk_quorum *quorum);
+/* Room for a grant of the key, with one reference. NULL if there is no memory. */
+struct rlk_holding *rlk_holding_new(struct rlk_key key);
+
+/* Becomes a copy of what the lock owns; its machine belongs to the quorum (of an engine's loop, or
+ * of the owner's). */
+void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner,
+                       struct rlk_quorum *quorum);
 void rlk_holding_retain(struct rlk_holding *holding);
 void rlk_holding_drop(struct rlk_holding *holding);
 
@@ -72,6 +77,12 @@ void rlk_holding_let_go(struct rlk_holding *holding);
 /* Its release has begun, and may have been confirmed: there is nothing left to do. */
 bool rlk_holding_is_let_go(const struct rlk_holding *holding);
 
+/* What has come of an extension by another machine, which is noted; and what it is to the owner.
+ * That machine may not have heard that the watchdog renewed the lease, and take it for expired: then
+ * it was not extended, and is held. */
+enum rlk_outcome rlk_holding_note_extension(struct rlk_holding *holding,
+                                            const struct rlk_lock *extended);
+
 /* What has come of a release. */
 void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released);
 
@@ -85,13 +96,12 @@ bool rlk_holding_may_stand(const struct rlk_holding *holding);
 
 bool rlk_holding_is_lost(const struct rlk_holding *holding);
 
-/* Its status; one that still counts as held, and whose lease is over, has expired. */
-enum rlk_status rlk_holding_status(const struct rlk_holding *holding);
+enum rlk_status rlk_holding_status(struct rlk_holding *holding);
 
 enum rlk_status rlk_status_of_loss(enum rlk_loss loss);
 
 /* Microseconds that are certainly left, by a clock that is read now; 0 once it is not held, or
- * in another process. */
-int64_t rlk_holding_remaining_us(const struct rlk_holding *holding);
+ * in another process. Who has seen that nothing is left sees it for good: it has expired then. */
+int64_t rlk_holding_remaining_us(struct rlk_holding *holding);
 
 #endif

@@ -20,8 +20,9 @@
 #define LINGER_MAX_MS 50
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
-#define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
+#define UPTIME_STEP_MS 1000 /* a server tells its uptime in whole seconds */
+#define EAGER_US 50         /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_PAUSE 16      /* waits without looking eagerly, after one in vain */
 
 struct rlk_loop {
     const struct rlk_settings *settings;
@@ -193,7 +194,7 @@ static int64_t guard_ms(const struct rlk_loop *loop)
 /* The server's uptime is in whole seconds, so its age may be a second less. */
 static bool is_older(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms)
 {
-    return now_ms - 1000 - age_ms >= peer->started_ms;
+    return now_ms - UPTIME_STEP_MS - age_ms >= peer->started_ms;
 }
 
 enum guard { VOTES, UNDECIDED, GUARDED };
@@ -427,6 +428,19 @@ static void on_inbox_ready(struct rlk_loop *loop, int64_t now_ms)
     }
 }
 
+/* An inbox only reads, so of an end that came without a word it learns from the other connection to
+ * that node: the server is silent there too, or has started since. */
+static void doubt_inbox(struct rlk_loop *loop, int node)
+{
+    const struct rlk_peer *commands = &loop->commands[node];
+    struct rlk_peer *inbox = &loop->inboxes[node];
+    bool is_silent = commands->phase == RLK_PEER_DOWN && commands->reason == RLK_STALLED;
+    bool has_restarted = commands->phase == RLK_PEER_READY && commands->started_ms != RLK_NEVER &&
+                         commands->started_ms - UPTIME_STEP_MS > inbox->ready_ms;
+    if (inbox->phase == RLK_PEER_READY && (is_silent || has_restarted))
+        rlk_peer_distrust(inbox);
+}
+
 static void take_command_events(struct rlk_loop *loop, int node, int64_t now_ms)
 {
     struct rlk_event event;
@@ -434,8 +448,10 @@ static void take_command_events(struct rlk_loop *loop, int node, int64_t now_ms)
     while (rlk_peer_next_event(peer, &event, now_ms))
         if (event.kind == RLK_EVENT_VOTE)
             on_vote(loop, node, &event, now_ms);
-    if (came_up_or_went_down(peer))
+    if (came_up_or_went_down(peer)) {
+        doubt_inbox(loop, node);
         touch_all(loop);
+    }
     peer->phase_seen = peer->phase;
 }
 

@@ -26,6 +26,7 @@ struct rlk_operation {
     struct rlk_key key;
     struct rlk_terms terms;      /* acquire */
     int64_t ttl_ms;              /* extend */
+    bool told_before;            /* release: the nodes were told to release it before */
     struct rlk_holding *holding; /* extend, release: whose, retained. Acquire: the grant */
     struct rlk_outbox *outbox;   /* retained; NULL: nobody wants to know */
     struct rlk_notice notice;

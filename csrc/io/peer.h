@@ -25,6 +25,7 @@ struct rlk_peer {
     int64_t dial_until_ms;
     int64_t retry_at_ms;
     int64_t quiet_since_ms; /* no byte came since, of what is in flight; else RLK_NEVER */
+    int64_t ready_ms;       /* when it last became READY */
     int64_t started_ms;     /* the server's start; RLK_NEVER if it does not say */
     int failures;           /* in a row */
     bool proved;            /* it answered on this connection */
@@ -41,6 +42,10 @@ void rlk_peer_free(struct rlk_peer *peer);
 
 /* Makes it connect, unless it does or failed too recently. */
 void rlk_peer_want(struct rlk_peer *peer, int64_t now_ms);
+
+/* It is READY, but there is reason to think that nobody is at the other end: connects anew, when
+ * wanted. */
+void rlk_peer_distrust(struct rlk_peer *peer);
 
 /* What has to be sent is written, as far as the connection takes it. */
 void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms);

@@ -12,7 +12,7 @@ struct rlk_scope {
     struct rlk_link bonds;
 };
 
-static _Thread_local struct rlk_scope *scopes[BUCKETS];
+static struct rlk_scope *scopes[BUCKETS];
 
 /* Keys are addresses: their low bits say little. */
 static struct rlk_scope **bucket(uintptr_t key)

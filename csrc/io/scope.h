@@ -1,8 +1,8 @@
 /* A scope: something that ends, such as a request, and what is bound to it. When it ends, every
  * bond is ended in turn: what the request held is released, what it waited for is given up.
  *
- * A scope goes by a key of its owner's (the request's address) and lasts until it is ended. Scopes
- * are of the thread that makes, binds and ends them, and of no other. */
+ * A scope goes by a key of its owner's (the request's address) and lasts until it is ended. All
+ * scopes of a process are of one thread, the one that runs the requests. */
 #ifndef RLK_SCOPE_H
 #define RLK_SCOPE_H
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -44,20 +45,34 @@ void rlk_random_bytes(void *bytes, size_t len)
     }
 }
 
-/* Randomness is drawn for many tokens at once, by each thread for itself, and anew after a fork. */
-void rlk_random_token(char token[RLK_TOKEN_SIZE])
+static void draw_from_pool(unsigned char bytes[RLK_TOKEN_BYTES])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    static _Thread_local unsigned char pool[RLK_TOKEN_BYTES * 64];
-    static _Thread_local size_t left;
-    static _Thread_local unsigned generation;
+    static unsigned char pool[RLK_TOKEN_BYTES * 64];
+    static size_t left;
+    static unsigned generation;
     if (left == 0 || generation != rlk_fork_generation()) {
         rlk_random_bytes(pool, sizeof pool);
         left = sizeof pool;
         generation = rlk_fork_generation();
     }
-    const unsigned char *byte = pool + sizeof pool - left;
+    memcpy(bytes, pool + sizeof pool - left, RLK_TOKEN_BYTES);
     left -= RLK_TOKEN_BYTES;
+}
+
+/* Randomness is drawn for many tokens at once, and anew after a fork. Whoever finds the pool in use
+ * does without, in a child that was forked off in such a moment for ever. (Thread-local storage of a
+ * module that is loaded late needs memory, and ends the process where there is none.) */
+void rlk_random_token(char token[RLK_TOKEN_SIZE])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static atomic_flag in_use = ATOMIC_FLAG_INIT;
+    unsigned char bytes[RLK_TOKEN_BYTES], *byte = bytes;
+    if (atomic_flag_test_and_set(&in_use)) {
+        rlk_random_bytes(bytes, sizeof bytes);
+    } else {
+        draw_from_pool(bytes);
+        atomic_flag_clear(&in_use);
+    }
     for (int i = 0; i < RLK_TOKEN_BYTES; i += 3, byte += 3, token += 4) {
         token[0] = digits[byte[0] >> 2];
         token[1] = digits[(byte[0] & 3) << 4 | byte[1] >> 4];

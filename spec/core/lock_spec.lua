@@ -775,6 +775,20 @@ describe("a release", function()
         end
     end)
 
+    it("that repeats another takes what it does not find for released", function()
+        for _, votes in ipairs {
+            { "absent", "absent", "absent" },
+            { "absent", "anothers", "granted" },
+            { "anothers", "anothers", "unreachable" },
+        } do
+            local d = driver.owner { nodes = 3 }
+            d.lock:told_before()
+            d:put("release"):answer_each(votes)
+            assert.equal("released", d.lock.outcome)
+            assert.equal("not_lost", d.lock.loss)
+        end
+    end)
+
     it("on two or four nodes is lost when half of them say so", function()
         local d = driver.owner { nodes = 2 }:put("release"):answer_each { "granted", "absent" }
         assert.equal("lost", d.lock.outcome)

@@ -325,3 +325,24 @@ describe("the rule without", function()
         end
     end)
 end)
+
+describe("a server whose default user is off but keeps its rights", function()
+    teardown(function()
+        servers.stop_all()
+    end)
+
+    it("has locks and fences again after a crash, from its append-only file", function()
+        local server = servers.start_one {
+            appendonly = true,
+            users = { "default off ~* &* +@all", "locks " .. RULE },
+        }
+        local secured = server.url:gsub("://", "://locks:secret@")
+        local client = quorum.new_client(secured)
+        local lock = assert(client:acquire("job", { ttl = 60, renew = false }))
+        server:kill()
+        server:restart { keep_data = true }
+        local seen = assert(quorum.new_client(secured):info "job")[1]
+        assert.equal(lock.token, seen.token)
+        assert.equal(lock.fence, seen.fence)
+    end)
+end)

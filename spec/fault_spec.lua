@@ -127,7 +127,7 @@ describe("a proxy", function()
 
     it("delivers a delayed request although the client has closed", function()
         local connection = connect(proxy)
-        proxy:set { delay_requests = 50 }
+        proxy:set { delay_requests = 500 }
         connection:send(command("SET", "key", "late"))
         connection:close()
         assert.equal("", node:cli("GET", "key"))
@@ -181,6 +181,69 @@ describe("a proxy", function()
         proxy:set { close_after = 3 }
         connection:send(command("PING"))
         assert.equal("+PO", read_to_end(connection))
+    end)
+
+    it("closes after a number of bytes of requests, which reach the server", function()
+        local connection = connect(proxy)
+        assert.equal("+PONG", ask(connection, "PING"))
+        local first, second = command("SET", "one", "1"), command("SET", "two", "2")
+        proxy:set { close_requests_after = #first + 3 }
+        connection:send(first .. second)
+        read_to_end(connection)
+        assert.is_true(wait.wait_until(function() return node:cli("GET", "one") == "1" end))
+        assert.equal("", node:cli("GET", "two"))
+    end)
+
+    it("delays at random, and keeps the order", function()
+        local connection = connect(proxy)
+        proxy:set { jitter = 40 }
+        local asked = {}
+        for index = 1, 20 do
+            asked[index] = command("ECHO", ("%02d"):format(index))
+        end
+        assert.is_true(seconds_of(function()
+            connection:send(table.concat(asked))
+            for index = 1, 20 do
+                connection:receive("*l")
+                assert.equal(("%02d"):format(index), connection:receive("*l"))
+            end
+        end) > 0.02)
+    end)
+
+    it("puts bytes between replies", function()
+        local one, two = connect(proxy), connect(proxy)
+        assert.equal("+PONG", ask(one, "PING"))
+        assert.equal("+PONG", ask(two, "PING"))
+        assert.equal(2, proxy:inject("!?\r\n"))
+        assert.equal("!?", one:receive("*l"))
+        assert.equal("!?", two:receive("*l"))
+        assert.equal("+PONG", ask(one, "PING"))
+    end)
+
+    it("leads new connections elsewhere, and leaves the old ones", function()
+        local old, other = connect(proxy), servers.start_one()
+        assert.equal("+OK", ask(old, "SET", "where", "old"))
+        proxy:aim(other.port)
+        assert.equal("+OK", ask(connect(proxy), "SET", "where", "new"))
+        assert.equal("old", node:cli("GET", "where"))
+        assert.equal("new", other:cli("GET", "where"))
+        assert.equal("$3", ask(old, "GET", "where"))
+        other:close()
+    end)
+
+    it("does not wait for a server that takes no connections any more", function()
+        local stopped = servers.start_one { config = { { "tcp-backlog", "1" } } }
+        local before = fault.proxy(stopped)
+        stopped:pause()
+        for _ = 1, 20 do
+            connect(before)
+        end
+        assert.is_true(wait.wait_until(function() return before:stats().accepted == 20 end))
+        stopped:resume()
+        assert.is_true(wait.wait_until(function()
+            return ask(connect(before), "PING") == "+PONG"
+        end))
+        stopped:close()
     end)
 
     it("sends one byte at a time", function()

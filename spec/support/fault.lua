@@ -82,7 +82,9 @@ end
 --   * `hold_requests`, `hold_replies`: true to keep them back until it is set to false
 --   * `drop_replies`: `{ count = n, command = "EVALSHA" }`: the target does the next n commands (of
 --     that name, or of any), but their replies are lost, and with the last the connection
---   * `close_after`: bytes of replies that a connection still gets before it is closed
+--   * `jitter`: milliseconds; each takes a random part of that longer, and none overtakes another
+--   * `close_after`: bytes of replies that a connection still gets before it is closed;
+--     `close_requests_after`: bytes of requests that still reach the target before that
 --   * `chunk`: bytes to send at a time, in both directions; `chunk_delay`: milliseconds between
 --   * `answers`: by command name in upper case, or `"*"` for all others: bytes to answer instead
 --     of asking the target (`""` swallows the command), or a list of such, whose last one stays
@@ -119,6 +121,19 @@ end
 -- @treturn number how many there were
 function Fault:half_close()
     return ask(self, "half_close")
+end
+
+--- Puts bytes into every connection's stream of replies, between two of them.
+-- @tparam string bytes
+-- @treturn number how many connections there are
+function Fault:inject(bytes)
+    return ask(self, "inject", bytes)
+end
+
+--- Has new connections go to another target; those that are open stay.
+-- @tparam number port
+function Fault:aim(port)
+    ask(self, "aim", port)
 end
 
 --- Refuses new connections.

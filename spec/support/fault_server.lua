@@ -13,20 +13,31 @@ local target_port = tonumber(arg[1])
 local listener, port, control_listener, control
 local behaviour = {} -- as fault.lua describes it
 local links = {} -- one for each accepted connection: link -> true
+local busy = {} -- those of them that have something to send or to end: link -> true
+local sockets = {} -- connection -> link
+local readers -- all that can be read from, while none has come or gone; else nil
 local counts = { accepted = 0, commands = 0, replies = 0, dropped = 0, names = {} }
 
 -- A lane is one direction of a link: items wait for their moment, then go to `to`.
-local function new_lane(to)
-    return { to = to, items = {}, sent = 0 }
+local function new_lane(link, to)
+    return { link = link, to = to, items = {}, sent = 0 }
 end
 
 local function put(lane, bytes, delay_ms)
-    local due = socket.gettime() + (delay_ms or 0) / 1000
+    local jitter_ms = (behaviour.jitter or 0) * math.random()
+    local due = socket.gettime() + ((delay_ms or 0) + jitter_ms) / 1000
     lane.items[#lane.items + 1] = { bytes = bytes, due = due }
+    busy[lane.link] = true
+end
+
+local function end_lane(lane)
+    lane.closing = true
+    busy[lane.link] = true
 end
 
 local function close(connection, reset)
     if connection then
+        sockets[connection], readers = nil, nil
         if reset then
             connection:setoption("linger", { on = true, timeout = 0 })
         end
@@ -35,7 +46,7 @@ local function close(connection, reset)
 end
 
 local function end_link(link, reset)
-    links[link] = nil
+    links[link], busy[link] = nil, nil
     close(link.client, reset)
     close(link.upstream)
 end
@@ -84,7 +95,9 @@ local function take_reply(link, bytes)
     elseif drops(owed.name) then
         behaviour.drop_replies.count = behaviour.drop_replies.count - 1
         counts.dropped = counts.dropped + 1
-        link.replies.closing = behaviour.drop_replies.count == 0
+        if behaviour.drop_replies.count == 0 then
+            end_lane(link.replies)
+        end
     else
         counts.replies = counts.replies + 1
         put(link.replies, bytes, behaviour.delay_replies)
@@ -95,13 +108,14 @@ end
 local function receive(connection)
     local bytes, failure, part = connection:receive(BLOCK)
     bytes = bytes or part
-    return bytes ~= "" and bytes or nil, failure == "closed"
+    return bytes ~= "" and bytes or nil, failure ~= nil and failure ~= "timeout"
 end
 
 local function read_client(link)
     local bytes, closed = receive(link.client)
     if bytes and not link.deaf then
         link.stream = link.stream or behaviour.stream
+        busy[link] = busy[link] or link.stream ~= nil
         if behaviour.raw and link.upstream then
             put(link.requests, bytes, behaviour.delay_requests)
         else
@@ -110,9 +124,9 @@ local function read_client(link)
         end
     end
     if closed then
-        link.client:close()
+        close(link.client)
         link.client = nil
-        link.requests.closing = true
+        end_lane(link.requests)
     end
 end
 
@@ -125,9 +139,9 @@ local function read_upstream(link)
             function(reply) take_reply(link, reply) end)
     end
     if closed then
-        link.upstream:close()
+        close(link.upstream)
         link.upstream = nil
-        link.replies.closing = true
+        end_lane(link.replies)
     end
 end
 
@@ -142,7 +156,7 @@ local function send_due(lane, now, limit)
         lane.sent = lane.sent + sent
         lane.blocked = failure == "timeout"
         item.bytes = item.bytes:sub(sent + 1)
-        if failure == "closed" or lane.sent >= limit then
+        if failure and failure ~= "timeout" or lane.sent >= limit then
             return false
         elseif #item.bytes > 0 then
             item.due = now + (behaviour.chunk_delay or 0) / 1000
@@ -165,8 +179,9 @@ end
 
 local function pump_requests(link, now)
     local may_send = link.upstream and not behaviour.hold_requests
+    local limit = behaviour.close_requests_after or math.huge
     if not link.client and not link.upstream
-        or may_send and not send_due(link.requests, now, math.huge) then
+        or may_send and not send_due(link.requests, now, limit) then
         end_link(link)
     end
 end
@@ -177,6 +192,17 @@ local function prepare(connection)
     return connection
 end
 
+-- Does not wait: a target that is stopped takes only so many connections.
+local function connect()
+    local upstream = prepare(socket.tcp())
+    local ok, failure = upstream:connect("127.0.0.1", target_port)
+    if not ok and failure ~= "timeout" then
+        upstream:close()
+        return nil
+    end
+    return upstream
+end
+
 local function accept()
     local client = listener:accept()
     if not client then
@@ -185,21 +211,26 @@ local function accept()
     counts.accepted = counts.accepted + 1
     local upstream
     if target_port ~= 0 and not behaviour.silent and not behaviour.close_on_accept then
-        upstream = socket.connect("127.0.0.1", target_port)
+        upstream = connect()
     end
     local is_proxy = target_port ~= 0 and not behaviour.silent
     if behaviour.close_on_accept or is_proxy and not upstream then
         return close(client, behaviour.close_on_accept == "reset")
     end
-    local link = { client = prepare(client), upstream = upstream and prepare(upstream) }
-    link.requests, link.replies = new_lane(upstream), new_lane(client)
+    local link = { client = prepare(client), upstream = upstream }
+    link.requests, link.replies = new_lane(link, upstream), new_lane(link, client)
     link.half_request, link.half_reply, link.owed = "", "", {}
     link.deaf = behaviour.silent
-    links[link] = true
+    links[link], readers = true, nil
+    sockets[client] = link
+    if upstream then
+        sockets[upstream] = link
+    end
 end
 
 local function listen()
     if not listener then
+        readers = nil
         listener = assert(socket.bind("127.0.0.1", port or 0, 512))
         listener:settimeout(0)
         port = select(2, listener:getsockname())
@@ -231,6 +262,9 @@ function verbs.set(changes)
     if changes.close_after then
         each_link(function(link) link.replies.sent = 0 end)
     end
+    if changes.close_requests_after then
+        each_link(function(link) link.requests.sent = 0 end)
+    end
 end
 
 function verbs.clear()
@@ -245,12 +279,20 @@ function verbs.half_open()
     return each_link(function(link)
         close(link.upstream)
         link.upstream, link.deaf = nil, true
-        link.requests, link.replies = new_lane(), new_lane(link.client)
+        link.requests, link.replies = new_lane(link), new_lane(link, link.client)
     end)
 end
 
 function verbs.half_close()
     return each_link(function(link) link.client:shutdown("send") end)
+end
+
+function verbs.inject(bytes)
+    return each_link(function(link) put(link.replies, bytes) end)
+end
+
+function verbs.aim(new_port)
+    target_port = new_port
 end
 
 verbs.refuse, verbs.listen = refuse, listen
@@ -271,23 +313,30 @@ local function obey()
     control:send(literal.write(verbs[verb](literal.read(rest)) or true) .. "\n")
 end
 
-local function select_sets()
-    local readers, writers = { control or control_listener, listener }, {}
-    for link in pairs(links) do
-        readers[#readers + 1] = link.client
-        readers[#readers + 1] = link.upstream
+local function all_readers()
+    local list = { control or control_listener, listener }
+    for connection in pairs(sockets) do
+        list[#list + 1] = connection
+    end
+    return list
+end
+
+local function blocked_writers()
+    local list
+    for link in pairs(busy) do
         for _, lane in ipairs { link.requests, link.replies } do
             if lane.blocked then
-                writers[#writers + 1] = lane.to
+                list = list or {}
+                list[#list + 1] = lane.to
             end
         end
     end
-    return readers, writers
+    return list
 end
 
 local function seconds_to_next_item(now)
     local first = now + 3600
-    for link in pairs(links) do
+    for link in pairs(busy) do
         local request = not behaviour.hold_requests and link.upstream and link.requests.items[1]
         local reply = not behaviour.hold_replies and link.client and link.replies.items[1]
         first = math.min(first, request and not link.requests.blocked and request.due or first,
@@ -296,28 +345,50 @@ local function seconds_to_next_item(now)
     return math.max(first - now, 0)
 end
 
-local function turn()
-    local readers, writers = select_sets()
-    local ready = socket.select(readers, writers, seconds_to_next_item(socket.gettime()))
-    if control and ready[control] then
-        obey()
-    elseif not control and ready[control_listener] then
-        control = control_listener:accept()
+local function read_from(connection)
+    local link = sockets[connection]
+    if link and connection == link.client then
+        read_client(link)
+    elseif link then
+        read_upstream(link)
     end
-    if listener and ready[listener] then
-        accept()
-    end
-    each_link(function(link)
-        if link.client and ready[link.client] then
-            read_client(link)
-        end
-        if link.upstream and ready[link.upstream] then
-            read_upstream(link)
-        end
-    end)
+end
+
+local function is_busy(link)
+    local requests, replies = link.requests, link.replies
+    return requests.items[1] or replies.items[1] or requests.closing or replies.closing
+        or link.stream or not link.client and not link.upstream
+end
+
+local function pump()
     local now = socket.gettime()
-    each_link(function(link) pump_replies(link, now) end)
-    each_link(function(link) pump_requests(link, now) end)
+    for link in pairs(busy) do
+        pump_replies(link, now)
+        if links[link] then
+            pump_requests(link, now)
+        end
+        if links[link] and not is_busy(link) then
+            busy[link] = nil
+        end
+    end
+end
+
+local function turn()
+    readers = readers or all_readers()
+    local seconds = seconds_to_next_item(socket.gettime())
+    local ready = socket.select(readers, blocked_writers(), seconds)
+    for _, connection in ipairs(ready) do
+        if connection == control then
+            obey()
+        elseif connection == control_listener then
+            control, readers = control_listener:accept(), nil
+        elseif connection == listener then
+            accept()
+        else
+            read_from(connection)
+        end
+    end
+    pump()
 end
 
 listen()

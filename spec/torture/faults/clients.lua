@@ -1,0 +1,106 @@
+--- What happens to clients.
+
+local system = require "torture.system"
+local wait = require "support.wait"
+
+local SCRIPTS = { lua = true, luajit = true, far = true, ["far-luajit"] = true }
+local ANY = {
+    lua = true, luajit = true, far = true, ["far-luajit"] = true, cqueues = true, luv = true,
+}
+
+return function(faults)
+    local do_each, each = faults.do_each, faults.each
+
+    -- Some of those that own or wait now, or will soon.
+    local function some_clients(on, state, classes, count)
+        local found = wait.wait_until(function()
+            local list = on.fleet:that(state, classes)
+            return #list > 0 and list
+        end, on.ttl)
+        return on.random:some(found or {}, count)
+    end
+
+    local function add_stop(name, ttls, what)
+        faults.add {
+            name = name, group = "client", ttls = ttls, what = what,
+            inject = function(on)
+                local hit = some_clients(on, "owns", ANY, 3)
+                do_each(hit, function(client) on.fleet:pause(client) end)
+                local owned = ttls > 1 and hit[1] and on.fleet:owned(hit[1])
+                return {
+                    heal = function()
+                        if owned then -- somebody else gets it first
+                            on.rival:take(owned, 3 * on.ttl)
+                        end
+                        do_each(hit, function(client) on.fleet:resume(client) end)
+                    end,
+                    missed = #hit == 0,
+                }
+            end,
+        }
+    end
+
+    add_stop("stop-owner-briefly", 0.4, "three clients that own: SIGSTOP for less than a lease")
+    add_stop("stop-owner", 1.6, "three clients that own: SIGSTOP for longer than a lease")
+
+    local function add_kill(name, state, what)
+        faults.add {
+            name = name, group = "client", ttls = 0.5, what = what,
+            inject = function(on)
+                local hit = some_clients(on, state, SCRIPTS, 3)
+                do_each(hit, function(client) on.fleet:kill(client) end)
+                return {
+                    heal = each(hit, function(client) on.fleet:spawn(client.class) end),
+                    missed = #hit == 0,
+                }
+            end,
+        }
+    end
+
+    add_kill("kill-owner", "owns", "three clients that own: kill -9")
+    add_kill("kill-waiter", "waits", "three clients that wait: kill -9")
+
+    faults.add {
+        name = "fork", group = "client",
+        what = "clients fork while they own; parent and child go on",
+        inject = function(on)
+            on.fleet:order "fork"
+            return { heal = faults.nothing, after = function() on.fleet:order "go" end }
+        end,
+    }
+
+    local STEPS = { -3600, -60, -1, 0, 1, 60, 3600 } -- seconds
+
+    faults.add {
+        name = "wall-clock", group = "client", profiles = { "lasting" },
+        what = "some clients: the wall clock jumps, up to an hour back and forth",
+        inject = function(on)
+            return {
+                heal = faults.nothing,
+                tick = function()
+                    for _, client in ipairs(on.fleet.clients) do
+                        if client.clock then
+                            on.fleet:set_clock(client, on.random:pick(STEPS))
+                        end
+                    end
+                end,
+            }
+        end,
+    }
+
+    faults.add {
+        name = "reload-nginx", group = "client", what = "nginx: reload while requests own and wait",
+        inject = function(on)
+            on.world.nginx:signal "HUP"
+            return { heal = faults.nothing }
+        end,
+    }
+
+    faults.add {
+        name = "kill-worker", group = "client", ttls = 0.5, what = "nginx: kill -9 of a worker",
+        inject = function(on)
+            system.signal(on.random:pick(on.world.nginx:workers()), "KILL")
+            return { heal = faults.nothing }
+        end,
+    }
+end

@@ -1,0 +1,34 @@
+--- What happens to the packets of far clients (wire.lua).
+
+return function(faults)
+    -- Behaviours that come together are one.
+    local function add(name, what, behaviour)
+        faults.add {
+            name = name, group = "packets", what = "far clients: " .. what,
+            inject = function(on)
+                for key, value in pairs(behaviour) do
+                    on.far[key] = value
+                end
+                on.world:treat_far(on.far)
+                return {
+                    heal = function()
+                        for key in pairs(behaviour) do
+                            on.far[key] = nil
+                        end
+                        on.world:treat_far(on.far)
+                    end,
+                }
+            end,
+        }
+    end
+
+    add("packets-late", "packets come 10 to 60 ms late, and overtake one another",
+        { delay = 0.01, jitter = 0.05 })
+    add("packets-lost", "every fifth packet is lost", { loss = 0.2 })
+    add("packets-twice", "every third packet comes twice", { again = 0.3 })
+    add("packets-changed", "a byte is changed in every tenth packet", { change = 0.1 })
+    add("packets-slow", "30 kB/s in each direction", { rate = 30000 })
+    add("packets-blocked", "every packet is lost", { block = { all = true } })
+    add("packets-one-way", "every packet from a node is lost",
+        { block = { all = true }, only = "replies" })
+end

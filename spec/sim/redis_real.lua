@@ -2,7 +2,6 @@
 -- sim.redis_model.
 
 local keeper = require "keeper"
-local resp = require "support.resp"
 local unix = require "socket.unix"
 local wait = require "support.wait"
 
@@ -83,21 +82,24 @@ function Real:close()
     self.clock:close()
 end
 
--- One reply. What came of it, and false, if no more comes.
+-- One reply. What came of it, false and why, if no more comes.
 local function read_reply(connection)
-    local bytes = ""
-    repeat
+    local parts, left = {}, 1
+    while left > 0 do
         local line, why, rest = connection:receive "*l"
         if not line then
-            return bytes .. (rest or ""), false, why
+            return table.concat(parts) .. (rest or ""), false, why
         end
-        bytes = bytes .. line .. "\r\n"
-        local size = tonumber(line:match "^%$(%d+)\r?$")
-        if size then
-            bytes = bytes .. (connection:receive(size + 2) or "")
+        parts[#parts + 1] = line .. "\r\n"
+        left = left - 1
+        local kind, count = line:match "^([$*])(%d+)"
+        if kind == "*" then
+            left = left + tonumber(count)
+        elseif kind == "$" then
+            parts[#parts + 1] = connection:receive(tonumber(count) + 2) or ""
         end
-    until resp.reply_end(bytes, 1)
-    return bytes, true
+    end
+    return table.concat(parts), true
 end
 
 --- Sends a command on a connection that is no session.

@@ -17,7 +17,7 @@ local CHANNELS = { "redlock:x", "redlock:y", "redlock:z" }
 local KINDS = { "acquire", "extend", "release", "inspect", "acquire_many", "extend_many",
     "release_many" }
 local TTLS = { 1, 2, 10, 50, 1000, 30000 }
-local STEPS_MS = { 0, 0, 0, 1, 1, 2, 9, 50, 500, 1000, 1001, 30000 }
+local STEPS_MS = { 1, 1, 1, 2, 9, 50, 500, 1000, 1001, 30000 }
 local BALLOT = 1700000000000000
 
 -- Numbers from a seed, the same under every Lua (Park and Miller's minimal generator).
@@ -60,6 +60,11 @@ local function any_waiter(dice)
     return any_channel(dice) .. "/" .. dice:below(3)
 end
 
+-- Redis 7.0 writes all digits of a score, later ones as few as will do: no zeros at the end.
+local function any_arrival(dice)
+    return BALLOT + 1 + dice:below(5)
+end
+
 local function any_number(dice)
     return dice:one_of { "0", "1", "-1", "2", "10", "999", "30000", "x", "", "1.5", "01",
         "9223372036854775807", "9223372036854775808", "-9223372036854775808", "inf" }
@@ -78,7 +83,7 @@ local function any_request(dice)
         fence = dice:one_of { 1, 5, 10, BALLOT, BALLOT + dice:below(1000) },
         fence_ttl_s = dice:one_of { 1, 30, 86400, 86400 },
         waiter = dice:one_in(2) and any_waiter(dice) or "",
-        arrival_us = BALLOT + dice:below(5),
+        arrival_us = any_arrival(dice),
         queued = dice:one_in(2),
         fair = dice:one_in(3),
         steps_back = dice:one_in(3),
@@ -131,8 +136,8 @@ local COMMANDS = {
 local ODD_COMMANDS = {
     "get", "GET key key", "set key", "SET key value PX number", "SET key value PX",
     "SET key value NX EX number", "SET key value FOO", "SET key value NX XX", "EXPIRE key number",
-    "PEXPIRE key number", "EXPIRE key number value", "ZADD key number waiter",
-    "ZADD key number waiter number waiter", "ZADD key NX number", "ZADD key waiter",
+    "PEXPIRE key number", "EXPIRE key number value", "ZADD key score waiter",
+    "ZADD key score waiter score waiter", "ZADD key NX score", "ZADD key waiter",
     "HSET key value value", "HSET key value value value value", "HSET key value", "FLUSHALL",
     "SCRIPT FLUSH", "SCRIPT FLUSH value", "SCRIPT LOAD script", "SCRIPT EXISTS sha1 sha1",
     "SCRIPT", "SCRIPT value", "EVALSHA sha1 number key", "EVALSHA value 0",
@@ -152,7 +157,11 @@ local words = {
     waiter = any_waiter,
     number = any_number,
     ttl = function(dice) return dice:one_of(TTLS) end,
-    arrival = function(dice) return BALLOT + dice:below(5) end,
+    arrival = any_arrival,
+    score = function(dice)
+        return dice:one_of { "0", "-1", "1.5", "999", "1e3", "01", "inf", "-inf", "x", "", " 1",
+            "nan" }
+    end,
     value = any_value,
     script = function(dice) return dice:one_of(SCRIPTS) end,
     sha1 = function(dice) return (machine.script(dice:one_of(KINDS))) end,
@@ -189,12 +198,6 @@ function Sequence:send(session, bytes)
     self:add("receive", session, self.now_ms, bytes)
 end
 
-function Sequence:replace_session()
-    local session = 1 + self.dice:below(SESSIONS)
-    self:add("close", session)
-    self:add("accept", session)
-end
-
 function Sequence:restart()
     self:add("restart", self.dice:one_in(2), self.now_ms)
     for session = 1, SESSIONS do
@@ -203,21 +206,36 @@ function Sequence:restart()
     end
 end
 
+function Sequence:replace_session()
+    local session = 1 + self.dice:below(SESSIONS)
+    self:add("close", session)
+    self:add("accept", session)
+end
+
+-- Time goes on and another session speaks, or not.
+function Sequence:move_on()
+    local dice = self.dice
+    if dice:one_in(2) then
+        self.now_ms = self.now_ms + dice:one_of(STEPS_MS)
+    end
+    if dice:one_in(2) then
+        self.session = 1 + dice:below(SUBSCRIBERS - 1)
+    end
+end
+
 function Sequence:step()
     local dice = self.dice
-    self.now_ms = self.now_ms + dice:one_of(STEPS_MS)
     local what = dice:below(100)
+    self:move_on()
     if what < 2 then
         self:replace_session()
     elseif what < 12 then
         local session = SUBSCRIBERS + dice:below(SESSIONS - SUBSCRIBERS + 1)
         self:send(session, command(dice, SUBSCRIBER_COMMANDS))
     elseif what < 40 then
-        self:send(1 + dice:below(SUBSCRIBERS - 1), command(dice))
-    elseif what < 42 then
-        self:send(1, request(dice) .. command(dice) .. request(dice))
+        self:send(self.session, command(dice))
     else
-        self:send(1 + dice:below(SUBSCRIBERS - 1), request(dice))
+        self:send(self.session, request(dice))
     end
 end
 
@@ -245,7 +263,8 @@ end
 -- @treturn {table,...} as sim.redis_model takes them
 -- @treturn number when the last happens
 function sequences.draw(seed, count, now_ms, restarts)
-    local self = setmetatable({ dice = dice_of(seed), now_ms = now_ms, events = {} }, Sequence)
+    local self = setmetatable({ dice = dice_of(seed), now_ms = now_ms, session = 1, events = {} },
+        Sequence)
     for session = 1, SESSIONS do
         self:add("accept", session)
     end

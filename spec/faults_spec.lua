@@ -675,6 +675,7 @@ describe("a holder that was stopped for longer than its ttl", function()
                 child:signal "STOP"
                 local lock = assert(some:client():acquire("job", { wait = 20, ttl = 60 }))
                 assert.is_true(lock.fence > fence)
+                local standing = some:count("job", lock.token)
                 child:tell ""
                 child:signal "CONT"
                 assert(child:wait_line "^end")
@@ -682,7 +683,7 @@ describe("a holder that was stopped for longer than its ttl", function()
                 assert.same({ "held false", "left 0", "extend lost", "release lost", "end" },
                     { unpack(lines, 2) })
                 assert.is_true(lock:extend(60))
-                assert.equal(count, some:count("job", lock.token))
+                assert.is_true(some:count("job", lock.token) >= standing)
                 child:close()
             end)
         end

@@ -89,11 +89,9 @@ static void forget_operations(struct rlk_client *client)
 }
 
 /* In a process that was forked off, everything that is connected, running or held is the
- * parent's. False if there is no memory to begin afresh. */
-static bool be_in_own_process(struct rlk_client *client)
+ * parent's. */
+static void leave_to_parent(struct rlk_client *client)
 {
-    if (client->generation == rlk_fork_generation())
-        return client->loop != NULL;
     client->generation = rlk_fork_generation();
     if (client->engine)
         rlk_engine_disown(client->engine);
@@ -102,10 +100,19 @@ static bool be_in_own_process(struct rlk_client *client)
         rlk_loop_close_inherited(client->loop);
         rlk_loop_free(client->loop);
     }
+    client->loop = NULL;
     for (int i = 0; i < CALLS; i++)
         client->calls[i].attached = false;
     forget_operations(client);
-    client->loop = client->closed ? NULL : new_loop(&client->settings);
+}
+
+/* False if it is closed, or there is no memory to begin afresh. */
+static bool be_in_own_process(struct rlk_client *client)
+{
+    if (client->generation != rlk_fork_generation())
+        leave_to_parent(client);
+    if (!client->loop && !client->closed)
+        client->loop = new_loop(&client->settings);
     return client->loop != NULL;
 }
 
@@ -240,7 +247,8 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
 
 /* ---- extend, release, inspect ---- */
 
-/* False if the holding is not to be extended or released by this process any more. */
+/* False if there is no memory, or the holding is not to be extended or released by this process any
+ * more. */
 static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
 {
     if (!begin(client, holding->lock.key))
@@ -265,12 +273,20 @@ static void run_extension(struct rlk_client *client, const struct rlk_holding *h
     }
 }
 
+static enum rlk_outcome outcome_of_no_call(const struct rlk_client *client,
+                                           const struct rlk_holding *holding)
+{
+    return is_ours(holding) && !client->closed ? RLK_UNAVAILABLE : RLK_LOST;
+}
+
 enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding,
                                    int64_t ttl_ms)
 {
     int64_t now_ms = rlk_clock_ms();
-    if (atomic_load(&holding->status) != RLK_HOLDS || !begin_with(client, holding))
+    if (atomic_load(&holding->status) != RLK_HOLDS)
         return RLK_LOST;
+    if (!begin_with(client, holding))
+        return outcome_of_no_call(client, holding);
     rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
     run_extension(client, holding);
     enum rlk_outcome outcome = rlk_holding_note_extension(holding, &client->call->lock);
@@ -290,6 +306,14 @@ static void begin_release(struct rlk_client *client, struct rlk_holding *holding
     stop_renewing(client, holding);
 }
 
+/* No memory to tell the nodes: it is neither believed in nor renewed any more. */
+static void fail_to_release(struct rlk_client *client, struct rlk_holding *holding)
+{
+    rlk_holding_let_go(holding);
+    stop_renewing(client, holding);
+    rlk_holding_conclude(holding, RLK_UNAVAILABLE, RLK_NOT_LOST);
+}
+
 /* Somebody else may have released it at the same time. */
 static enum rlk_outcome outcome_of_release(const struct rlk_holding *holding,
                                            enum rlk_outcome outcome)
@@ -303,13 +327,15 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
 {
     int64_t now_ms = rlk_clock_ms();
     stop_renewing(client, holding);
-    if (!begin_with(client, holding))
-        return RLK_LOST;
+    if (!begin_with(client, holding)) {
+        fail_to_release(client, holding);
+        return outcome_of_no_call(client, holding);
+    }
     client->call->lock.told_before = holding->told;
     begin_release(client, holding);
     rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
-    rlk_holding_conclude(holding, &client->call->lock);
+    rlk_holding_conclude(holding, outcome, client->call->lock.loss);
     return outcome_of_release(holding, outcome);
 }
 
@@ -383,6 +409,8 @@ struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
                                                 struct rlk_outbox *outbox, uint64_t tag)
 {
     struct rlk_operation *operation = new_operation_with(client, RLK_RELEASE, holding, outbox, tag);
+    if (!operation && is_ours(holding) && !rlk_client_is_closed(client))
+        fail_to_release(client, holding);
     if (!operation)
         return NULL;
     operation->told_before = holding->told;

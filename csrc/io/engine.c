@@ -264,7 +264,7 @@ static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
     } else if (operation->kind == RLK_EXTEND) {
         operation->outcome = note_extension(engine, operation);
     } else if (operation->kind == RLK_RELEASE) {
-        rlk_holding_conclude(operation->holding, lock);
+        rlk_holding_conclude(operation->holding, lock->outcome, lock->loss);
     }
     report(engine, operation);
     bool granted = operation->holding != NULL;

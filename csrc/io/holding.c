@@ -110,13 +110,13 @@ enum rlk_outcome rlk_holding_note_extension(struct rlk_holding *holding,
     return outcome;
 }
 
-void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released)
+void rlk_holding_conclude(struct rlk_holding *holding, enum rlk_outcome outcome, enum rlk_loss loss)
 {
     int lets_go = RLK_LETS_GO, status = RLK_UNTOLD;
-    if (released->outcome == RLK_RELEASED)
+    if (outcome == RLK_RELEASED)
         status = RLK_HAS_RELEASED;
-    else if (released->outcome == RLK_LOST)
-        status = (int)rlk_status_of_loss(released->loss);
+    else if (outcome == RLK_LOST)
+        status = (int)rlk_status_of_loss(loss);
     atomic_compare_exchange_strong(&holding->status, &lets_go, status);
 }
 

@@ -84,7 +84,8 @@ enum rlk_outcome rlk_holding_note_extension(struct rlk_holding *holding,
                                             const struct rlk_lock *extended);
 
 /* What has come of a release. */
-void rlk_holding_conclude(struct rlk_holding *holding, const struct rlk_lock *released);
+void rlk_holding_conclude(struct rlk_holding *holding, enum rlk_outcome outcome,
+                          enum rlk_loss loss);
 
 /* The outbox gets one notice with this tag when the holding is over, whichever way; its word is the
  * status. False if there is no memory, or it is watched already. */

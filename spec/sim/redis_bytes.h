@@ -68,6 +68,20 @@ static inline bool redis_word_is(struct redis_word word, struct redis_word other
            (word.len == 0 || memcmp(word.bytes, other.bytes, word.len) == 0);
 }
 
+static inline char redis_small(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter + 'a' - 'A') : letter;
+}
+
+/* Whatever its letters are; the text's are small. */
+static inline bool redis_word_says(struct redis_word word, const char *text)
+{
+    size_t at = 0;
+    while (at < word.len && text[at] && redis_small(word.bytes[at]) == text[at])
+        at++;
+    return at == word.len && !text[at];
+}
+
 /* Up to eight bytes as a number; words of the same length that differ have different ones. */
 static inline uint64_t redis_word_number(struct redis_word word)
 {

@@ -12,19 +12,6 @@
 
 /* ---- words ---- */
 
-static char small(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? (char)(letter + 'a' - 'A') : letter;
-}
-
-static bool says(struct redis_word word, const char *text)
-{
-    size_t at = 0;
-    while (at < word.len && text[at] && small(word.bytes[at]) == text[at])
-        at++;
-    return at == word.len && !text[at];
-}
-
 static bool read_integer(const struct redis_call *call, size_t index, int64_t *value)
 {
     if (redis_read_integer(call->words[index], value))
@@ -117,12 +104,12 @@ static bool read_set_options(const struct redis_call *call, struct set_options *
     for (size_t i = 3; i < call->count; i++) {
         struct redis_word word = call->words[i];
         bool has_next = i + 1 < call->count && options->ttl_index == 0;
-        if (says(word, "nx") && !options->if_present) {
+        if (redis_word_says(word, "nx") && !options->if_present) {
             options->if_absent = true;
-        } else if (says(word, "xx") && !options->if_absent) {
+        } else if (redis_word_says(word, "xx") && !options->if_absent) {
             options->if_present = true;
-        } else if (has_next && (says(word, "px") || says(word, "ex"))) {
-            options->ttl_unit_ms = small(*word.bytes) == 'p' ? 1 : 1000;
+        } else if (has_next && (redis_word_says(word, "px") || redis_word_says(word, "ex"))) {
+            options->ttl_unit_ms = redis_small(*word.bytes) == 'p' ? 1 : 1000;
             options->ttl_index = ++i;
         } else {
             redis_reply_error(call->reply, "ERR syntax error");
@@ -273,7 +260,7 @@ static bool put_member(struct redis_key *key, struct redis_word name, double sco
 
 static void run_zadd(struct redis_call *call)
 {
-    bool if_absent = says(call->words[2], "nx");
+    bool if_absent = redis_word_says(call->words[2], "nx");
     size_t first = if_absent ? 3 : 2;
     double score;
     if (call->count == first || (call->count - first) % 2 != 0) {
@@ -482,7 +469,7 @@ static void run_info(struct redis_call *call)
 {
     char text[256];
     int64_t started_at_ms = call->session->redis->started_at_ms;
-    if (call->count != 2 || !says(call->words[1], "server")) {
+    if (call->count != 2 || !redis_word_says(call->words[1], "server")) {
         redis_reply_error(call->reply, "ERR only the section of the server is here");
         return;
     }
@@ -543,7 +530,7 @@ static bool append_small(char name[COMMAND_SIZE], size_t *len, struct redis_word
     if (*len + word.len >= COMMAND_SIZE)
         return false;
     for (size_t i = 0; i < word.len; i++)
-        name[(*len)++] = small(word.bytes[i]);
+        name[(*len)++] = redis_small(word.bytes[i]);
     return true;
 }
 
@@ -612,7 +599,7 @@ static void reply_unknown(const struct redis_call *call)
         struct redis_word sub = call->words[1];
         redis_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                           (int)(sub.len < QUOTED_MAX ? sub.len : QUOTED_MAX), sub.bytes,
-                          small(*word.bytes) == 'c' ? "CLIENT" : "SCRIPT");
+                          redis_small(*word.bytes) == 'c' ? "CLIENT" : "SCRIPT");
         return;
     }
     int len = quote_arguments(call, arguments);

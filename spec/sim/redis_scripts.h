@@ -1,4 +1,4 @@
-/* Scripts in Lua, and the interpreter that the servers of a thread share. */
+/* Which scripts there are, and the commands that run them. */
 #ifndef SIM_REDIS_SCRIPTS_H
 #define SIM_REDIS_SCRIPTS_H
 

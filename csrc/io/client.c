@@ -667,8 +667,10 @@ static void release_all(struct rlk_client *client)
     for (link = client->operations.next; link != &client->operations; link = link->next)
         take_grant(client, rlk_owner(link, struct rlk_operation, client_link));
     link = client->holdings.next;
-    if (client->loop && stands_any(client))
+    if (client->loop && stands_any(client)) {
+        rlk_loop_catch_up(client->loop); /* what is dead is dialed anew */
         rlk_loop_connect(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
+    }
     while (link != &client->holdings && client->loop)
         link = release_some(client, link);
 }

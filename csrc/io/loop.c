@@ -20,9 +20,8 @@
 #define LINGER_MAX_MS 50
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define UPTIME_STEP_MS 1000 /* a server tells its uptime in whole seconds */
-#define EAGER_US 50         /* falling asleep and being woken costs about as much as such a wait */
-#define EAGER_PAUSE 16      /* waits without looking eagerly, after one in vain */
+#define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
 
 struct rlk_loop {
     const struct rlk_settings *settings;
@@ -194,7 +193,7 @@ static int64_t guard_ms(const struct rlk_loop *loop)
 /* The server's uptime is in whole seconds, so its age may be a second less. */
 static bool is_older(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms)
 {
-    return now_ms - UPTIME_STEP_MS - age_ms >= peer->started_ms;
+    return now_ms - 1000 - age_ms >= peer->started_ms;
 }
 
 enum guard { VOTES, UNDECIDED, GUARDED };
@@ -429,15 +428,11 @@ static void on_inbox_ready(struct rlk_loop *loop, int64_t now_ms)
 }
 
 /* An inbox only reads, so of an end that came without a word it learns from the other connection to
- * that node: the server is silent there too, or has started since. */
+ * that node, which was lost: it subscribes anew. */
 static void doubt_inbox(struct rlk_loop *loop, int node)
 {
-    const struct rlk_peer *commands = &loop->commands[node];
     struct rlk_peer *inbox = &loop->inboxes[node];
-    bool is_silent = commands->phase == RLK_PEER_DOWN && commands->reason == RLK_STALLED;
-    bool has_restarted = commands->phase == RLK_PEER_READY && commands->started_ms != RLK_NEVER &&
-                         commands->started_ms - UPTIME_STEP_MS > inbox->ready_ms;
-    if (inbox->phase == RLK_PEER_READY && (is_silent || has_restarted))
+    if (loop->commands[node].phase != RLK_PEER_READY && inbox->phase == RLK_PEER_READY)
         rlk_peer_distrust(inbox);
 }
 

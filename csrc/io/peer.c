@@ -160,7 +160,6 @@ static void become_ready(struct rlk_peer *peer, int64_t uptime_s, int64_t now_ms
 {
     peer->phase = RLK_PEER_READY;
     peer->was_ready = true;
-    peer->ready_ms = now_ms;
     peer->quiet_since_ms = RLK_NEVER;
     peer->started_ms = uptime_s < 0 ? RLK_NEVER : now_ms - uptime_s * 1000;
 }

@@ -25,7 +25,6 @@ struct rlk_peer {
     int64_t dial_until_ms;
     int64_t retry_at_ms;
     int64_t quiet_since_ms; /* no byte came since, of what is in flight; else RLK_NEVER */
-    int64_t ready_ms;       /* when it last became READY */
     int64_t started_ms;     /* the server's start; RLK_NEVER if it does not say */
     int failures;           /* in a row */
     bool proved;            /* it answered on this connection */

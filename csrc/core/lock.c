@@ -77,7 +77,8 @@ static int64_t hold_until(const struct rlk_lease *lease)
 
 static void renew_at(struct rlk_lock *lock, int64_t at_ms)
 {
-    bool may = lock->lease.terms.renew && at_ms < hold_until(&lock->lease);
+    bool may =
+        lock->lease.terms.renew && !lock->renewed_by_another && at_ms < hold_until(&lock->lease);
     lock->renew_at_ms = may ? at_ms : RLK_NEVER;
 }
 

@@ -84,6 +84,8 @@ struct rlk_lock {
     struct rlk_tally *tallies; /* one per node, or NULL: no reasons kept, nothing owed */
     struct rlk_key key;        /* borrowed */
     uint64_t id;               /* the waiter's number within its inbox */
+    bool renewed_by_another;   /* set after rlk_lock_init(): a machine that adopts its leases renews
+                                  them, and this one must not, however late it hears of its grant */
 
     enum rlk_state state;
     enum rlk_outcome outcome;

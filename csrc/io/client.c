@@ -166,16 +166,15 @@ static bool begin(struct rlk_client *client, struct rlk_key key)
     memcpy(call->key, key.bytes, key.len);
     key.bytes = call->key;
     rlk_lock_init(&call->lock, rlk_loop_quorum(client->loop), key, call->tallies);
+    call->lock.renewed_by_another = true; /* the engine */
     call->attached = rlk_loop_attach(client->loop, &call->lock);
     return call->attached;
 }
 
-/* Renewals are the engine's; the machine of a call makes none. */
 static void linger(struct rlk_client *client)
 {
     struct rlk_lock *lock = &client->call->lock;
     int64_t until_ms = rlk_loop_linger_until(lock);
-    lock->renew_at_ms = RLK_NEVER;
     while (lock->state == RLK_OWNED && rlk_loop_is_first_asking(client->loop, lock) &&
            rlk_clock_ms() < until_ms)
         rlk_loop_turn(client->loop, until_ms);
@@ -242,7 +241,7 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
         rlk_holding_drop(*holding);
         *holding = NULL;
     }
-    return outcome;
+    return outcome == RLK_LOST ? RLK_UNAVAILABLE : outcome; /* its lease ended before it was had */
 }
 
 /* ---- extend, release, inspect ---- */
@@ -273,6 +272,14 @@ static void run_extension(struct rlk_client *client, const struct rlk_holding *h
     }
 }
 
+/* It is lost; where its token still stands, it only is in the way. */
+static void clear_away(struct rlk_client *client, struct rlk_holding *holding)
+{
+    stop_renewing(client, holding);
+    if (client->call->lock.loss == RLK_TAKEN || client->call->lock.loss == RLK_GONE)
+        rlk_loop_release_blindly(client->loop, &client->call->lock);
+}
+
 static enum rlk_outcome outcome_of_no_call(const struct rlk_client *client,
                                            const struct rlk_holding *holding)
 {
@@ -293,7 +300,7 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
     if (outcome == RLK_EXTENDED && client->engine)
         rlk_engine_credit(client->engine, holding);
     else if (outcome == RLK_LOST)
-        stop_renewing(client, holding);
+        clear_away(client, holding);
     end_call(client);
     return outcome;
 }

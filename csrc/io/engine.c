@@ -111,6 +111,14 @@ static void take_leaving(struct rlk_engine *engine, struct rlk_holding *holding)
     }
 }
 
+/* A majority does not bear the token any more; what is left of it only stands in the way. */
+static void clear_away(struct rlk_engine *engine, struct rlk_holding *holding)
+{
+    enum rlk_status status = rlk_holding_status(holding);
+    if (status == RLK_LOST_TAKEN || status == RLK_LOST_GONE)
+        rlk_loop_release_blindly(engine->loop, &holding->lock);
+}
+
 /* What is lost is watched no longer; the owner still holds a reference, and this one stays until
  * it lets go too. */
 static void end_holdings(struct rlk_engine *engine)
@@ -119,6 +127,7 @@ static void end_holdings(struct rlk_engine *engine)
         struct rlk_holding *holding = engine->ended;
         engine->ended = holding->next_ended;
         holding->is_ending = false;
+        clear_away(engine, holding);
         let_go(engine, holding);
         pthread_mutex_lock(&engine->mutex);
         bool kept = holding->place == RLK_KEPT;
@@ -299,7 +308,6 @@ static bool lingers(struct rlk_engine *engine, struct rlk_operation *operation)
         return false;
     if (operation->linger_until_ms == 0) {
         operation->linger_until_ms = rlk_loop_linger_until(lock);
-        lock->renew_at_ms = RLK_NEVER;
         if (operation->kind == RLK_EXTEND)
             note_extension(engine, operation);
     }
@@ -376,6 +384,7 @@ static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
         lock->quorum = rlk_loop_quorum(engine->loop);
     else
         rlk_lock_init(lock, rlk_loop_quorum(engine->loop), operation->key, operation->tallies);
+    lock->renewed_by_another = true;
     if (!rlk_loop_attach(engine->loop, lock)) {
         fail_at_once(engine, operation);
         return;

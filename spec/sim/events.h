@@ -9,6 +9,7 @@
 enum sim_event_kind {
     SIM_REACHES_SERVER, /* the next bytes of a connection; subject: its number */
     SIM_REACHES_CLIENT,
+    SIM_IS_NOTICED,   /* by the kernel's keepalive: nobody is at a connection's other end */
     SIM_FAULT_BEGINS, /* subject: its number in the plan */
     SIM_FAULT_ENDS,
     SIM_WRITE_ARRIVES, /* at the store; subject: the write's number */

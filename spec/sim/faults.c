@@ -102,11 +102,17 @@ static bool block(struct planned *planned)
 
 /* ---- servers ---- */
 
+/* As long as it may be guarded after a restart. */
+static int64_t guard_window_us(void)
+{
+    return 1010 * sim.mix.guard_ms + 3000000;
+}
+
 /* Others that are down, or so young that a restart of this one too would look like a new set. */
 static int count_young_others(int node)
 {
     int young = 0;
-    int64_t window_us = 1010 * sim.mix.guard_ms + 3000000;
+    int64_t window_us = guard_window_us();
     for (int i = 0; i < sim.mix.nodes; i++)
         young += i != node &&
                  (!sim.nodes[i].is_up || sim.nodes[i].restarted_us > sim.now_us - window_us);
@@ -143,6 +149,7 @@ static void end_crash(const struct planned *planned)
     if (sim.nodes[planned->node].is_up)
         return;
     sim_server_restart(planned->node, planned->fault == SIM_CRASH);
+    last_until(&sim.disturbed_until_us, sim.now_us + guard_window_us());
     sim_history_add("world", "node %d is back", planned->node + 1);
 }
 

@@ -30,6 +30,8 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                         "asked",
                         true},
     [SIM_ONE_WOKEN] = {"one woken", "a command wakes one waiter at most", true},
+    [SIM_PROMPT] = {"prompt", "where nothing goes wrong, who stands in queues has the lock moments "
+                              "after its release"},
     [SIM_QUEUE_CLEAN] = {"queue clean", "queues and claims go away by themselves, within 30 s and "
                                         "1 s"},
     [SIM_IN_TIME] = {"in time", "every call ends within its wait and a few timeouts"},

@@ -23,6 +23,7 @@ enum sim_invariant {
     SIM_FAIR_ORDER,
     SIM_LINE_ORDER,
     SIM_ONE_WOKEN,
+    SIM_PROMPT,
     SIM_QUEUE_CLEAN,
     SIM_IN_TIME,
     SIM_PROGRESS,

@@ -189,6 +189,8 @@ static void on_status(struct tenure *tenure, enum rlk_status status)
         sim_count.losses++;
         judge_loss(tenure, status);
     }
+    if (status != RLK_HAS_RELEASED)
+        sim_waits_ended(tenure->lock);
     tenure->has_ended = true;
     sim_history_process(tenure->process, "%s %s", words[status], sim_lock_name(tenure->lock, NULL));
 }
@@ -255,6 +257,7 @@ void sim_judge_process(struct sim_process *process)
 void sim_judge_died(struct sim_process *process)
 {
     for (int i = first_open[sim_number_of(process)]; i >= 0; i = tenures[i].next_open) {
+        sim_waits_ended(tenures[i].lock);
         end(&tenures[i]);
         close_tenure(&tenures[i]);
     }
@@ -300,6 +303,7 @@ void sim_judge_releases(int number)
 {
     struct tenure *tenure = &tenures[number];
     look_at(number);
+    tenure->released_us = sim.now_us;
     tenure->lapsed_at_release = sim.now_us >= tenure->deadline_us;
     sim_history_process(tenure->process, "releases %s", sim_lock_name(tenure->lock, NULL));
 }
@@ -320,6 +324,8 @@ void sim_judge_released(int number, enum rlk_outcome outcome)
                     "%s is told that it lost what stands on %d nodes",
                     sim_process_name(sim_number_of(tenure->process)), standing);
     if (outcome == RLK_RELEASED)
+        sim_waits_released(tenure->lock, tenure->released_us);
+    if (outcome == RLK_RELEASED)
         sim_judge_check(SIM_RELEASED, standing < majority,
                         "%s has released %s, and its token stands on %d nodes",
                         sim_process_name(sim_number_of(tenure->process)),
@@ -330,6 +336,8 @@ void sim_judge_lets_go(int number)
 {
     if (tenures[number].holding)
         look_at(number);
+    if (!tenures[number].has_ended)
+        sim_waits_ended(tenures[number].lock);
     tenures[number].has_ended = true;
 }
 
@@ -358,12 +366,16 @@ void sim_judge_is_told(int number, enum rlk_status why)
 {
     struct tenure *tenure = &tenures[number];
     tenure->times_told++;
-    sim_judge_check(SIM_LOSS_ONCE,
-                    tenure->is_watched && tenure->times_told == 1 && why != RLK_HOLDS &&
-                        (!tenure->holding || atomic_load(&tenure->holding->status) != RLK_HOLDS),
+    sim_judge_check(SIM_LOSS_ONCE, tenure->is_watched && tenure->times_told == 1,
                     "%s is told %d times of the end of %s",
                     sim_process_name(sim_number_of(tenure->process)), tenure->times_told,
                     sim_lock_name(tenure->lock, NULL));
+    sim_judge_check(SIM_LOSS_ONCE,
+                    why != RLK_HOLDS &&
+                        (!tenure->holding || atomic_load(&tenure->holding->status) != RLK_HOLDS),
+                    "%s is told of the end of %s, which is %s",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL), why == RLK_HOLDS ? "none" : "held");
 }
 
 /* Of those who live to hear it. */

@@ -46,6 +46,9 @@ int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms
 void sim_judge_answered(int wait, enum rlk_outcome outcome);
 void sim_judge_gives_up(int wait);
 
+/* The next wait of this process for this lock goes on where this one ended. */
+void sim_judge_asks_again(int wait);
+
 int sim_judge_granted(int wait, struct rlk_holding *holding);
 void sim_judge_extends(int tenure, int64_t ttl_ms);
 void sim_judge_extended(int tenure, enum rlk_outcome outcome);

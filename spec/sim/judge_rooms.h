@@ -16,6 +16,7 @@ struct tenure {
     int64_t deadline_ms;          /* by its process's clock */
     int64_t deadline_us;          /* the same, true */
     int64_t max_hold_ms;
+    int64_t released_us; /* when its release began */
     int64_t ended_us;
     enum rlk_status status;
     bool has_ended;
@@ -66,6 +67,10 @@ int sim_wait_lock(int wait);
 
 /* Those whom the commands of the connection woke are known. */
 void sim_waits_told(const struct sim_connection *connection);
+
+/* A majority has confirmed a release that began then; or it ended otherwise. */
+void sim_waits_released(int lock, int64_t since_us);
+void sim_waits_ended(int lock);
 
 /* A waiter of the process stands in the queue of the node since now. */
 void sim_waits_joined(const struct sim_connection *connection, int lock);

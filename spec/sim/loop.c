@@ -25,6 +25,7 @@ struct task {
     enum step step;
     int64_t next_us; /* by the process's clock: when to do something else; SIM_NEVER: not */
     int lock, rounds, last_rounds;
+    bool is_last;
     int wait, tenure;
     struct rlk_operation *operation;
     struct rlk_holding *holding;
@@ -109,6 +110,8 @@ static bool acquire(struct loop *loop, struct task *task, struct rlk_terms terms
                                                 loop->outbox, number_of(loop, task));
     if (!task->operation) {
         sim_judge_answered(task->wait, RLK_UNAVAILABLE);
+        if (task->is_last)
+            sim_judge_asks_again(task->wait);
         rest(loop, task, sim_program_pause_us());
         return false;
     }
@@ -140,10 +143,13 @@ static void on_acquired(struct loop *loop, struct task *task, enum rlk_outcome o
 {
     sim_judge_answered(task->wait, outcome);
     if (outcome != RLK_ACQUIRED) {
+        if (task->is_last)
+            sim_judge_asks_again(task->wait);
         end_request(task);
         rest(loop, task, sim_program_pause_us());
         return;
     }
+    task->last_rounds += task->is_last;
     task->tenure = sim_judge_granted(task->wait, task->holding);
     watch(loop, task);
     task->step = HOLDS;
@@ -206,10 +212,11 @@ static void hold_on(struct loop *loop, struct task *task)
 /* Once nothing goes wrong any more, the tasks share the locks among them, and get each. */
 static void begin_last_round(struct loop *loop, struct task *task)
 {
-    int lock = (int)number_of(loop, task) + task->last_rounds++ * loop->tasks_count;
+    int lock = (int)number_of(loop, task) + task->last_rounds * loop->tasks_count;
     task->step = ENDED;
     task->next_us = SIM_NEVER;
     task->lock = lock;
+    task->is_last = true;
     if (lock < sim.mix.locks)
         acquire(loop, task, sim_program_last_terms());
 }

@@ -18,7 +18,7 @@
 #define JOBS_MAX 64
 #define CHUNK 32 /* schedules that a job takes at a time */
 #define TAIL_LINES 60
-#define FINDINGS_MAX 40
+#define FINDINGS_MAX 4
 
 static struct options {
     uint64_t first, last;

@@ -14,6 +14,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_REFUSE] = "dial refused",
     [SIM_DIAL_HANGS] = "dial unanswered",
     [SIM_PREEMPT] = "thread stopped after it read the clock",
+    [SIM_LATE] = "command run after its client gave up",
     [SIM_CONTEND] = "thread late at a mutex",
     [SIM_RESET] = "connection reset",
     [SIM_PARTITION] = "partition",

@@ -26,6 +26,7 @@ enum sim_fault {
     SIM_REFUSE,      /* a dial is refused */
     SIM_DIAL_HANGS,  /* or gets no answer */
     SIM_PREEMPT,     /* a thread is stopped between the look at the clock and the deed */
+    SIM_LATE,        /* what a connection brings is run after its client gave it up */
     SIM_CONTEND,     /* another thread is faster at a mutex */
 
     /* planned: the first moment of each is drawn with the mix */

@@ -12,7 +12,8 @@
 #include "report.h"
 #include "server.h"
 
-#define CUT_WITHIN 900 /* bytes of a connection's life */
+#define CUT_WITHIN 900        /* bytes of a connection's life */
+#define KEEPALIVE_US 25000000 /* as io/stream.c sets it: 10 s, and three probes of 5 s */
 
 static struct sim_connection connections[SIM_CONNECTIONS_MAX];
 static int used_count;
@@ -188,6 +189,12 @@ static enum sim_way other(enum sim_way way)
     return way == SIM_TO_SERVER ? SIM_TO_CLIENT : SIM_TO_SERVER;
 }
 
+static void vanish(struct sim_connection *connection)
+{
+    connection->events++;
+    sim_events_plan(sim.now_us + KEEPALIVE_US, SIM_IS_NOTICED, (unsigned)number_of(connection));
+}
+
 /* Nothing gets through any more, either way; both ends hear of it, or one does not. */
 static void cut(struct sim_connection *connection, enum sim_way way)
 {
@@ -195,6 +202,8 @@ static void cut(struct sim_connection *connection, enum sim_way way)
     sim_history_network(way == SIM_TO_SERVER ? "dies in a request" : "dies in a reply",
                         number_of(connection), connection);
     sim_disturb(way == SIM_TO_SERVER ? SIM_CUT_REQUEST : SIM_CUT_REPLY, sim.now_us);
+    if (connection->is_half_open && way == SIM_TO_CLIENT)
+        vanish(connection);
     if (connection->is_half_open)
         sim_disturb(SIM_HALF_OPEN, SIM_NEVER); /* who waits to be woken there may wait for ever */
     else
@@ -344,6 +353,18 @@ void sim_network_arrive(int number, enum sim_way way)
     free_if_over(connection);
 }
 
+void sim_network_notice(int number)
+{
+    struct sim_connection *connection = &connections[number];
+    connection->events--;
+    if (!connection->is_closed && !connection->is_broken) {
+        connection->is_broken = true;
+        sim_history_network("is found dead", number, connection);
+        sim_thread_wake(connection->poller);
+    }
+    free_if_over(connection);
+}
+
 /* ---- what the world does to it ---- */
 
 /* What is under way is lost, and the receiver hears of the end. */
@@ -388,7 +409,9 @@ void sim_network_lose_server(int node, bool is_silent)
             sim_session_close(connection->session);
         connection->session = NULL;
         connection->server_is_gone = true;
-        if (!is_silent && !connection->pipes[SIM_TO_CLIENT].is_cut)
+        if (is_silent)
+            vanish(connection);
+        else if (!connection->pipes[SIM_TO_CLIENT].is_cut)
             send_segment(connection, SIM_TO_CLIENT, SIM_BREAK);
         free_if_over(connection);
     }

@@ -95,7 +95,10 @@ void sim_network_lose_server(int node, bool is_silent);
 /* The next segment is there: handed to the server, or left for the client to read. */
 void sim_network_arrive(int connection, enum sim_way way);
 
-/* An open connection of the process, or of anybody if it is NULL, is reset. False if none is open. */
+/* The client's kernel finds that nobody is at the other end, unless its process knows already. */
+void sim_network_notice(int connection);
+
+/* An open connection is reset. False if none is open. */
 bool sim_network_break_one(void);
 
 /* Everything that holds up or cuts is over. */

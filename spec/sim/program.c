@@ -75,7 +75,7 @@ struct rlk_terms sim_program_last_terms(void)
 int64_t sim_program_pause_us(void)
 {
     int64_t ttl_us = sim.mix.ttl_ms * 1000;
-    switch (sim_below(6)) {
+    switch (sim.has_healed ? 1 : sim_below(6)) {
     case 0:
         return sim_below(1000);
     case 1:
@@ -90,7 +90,7 @@ int64_t sim_program_pause_us(void)
     }
 }
 
-void sim_program_write(int tenure, const struct rlk_holding *holding)
+void sim_program_write(int tenure, struct rlk_holding *holding)
 {
     bool is_held = rlk_holding_remaining_us(holding) > 0;
     sim_judge_looks(tenure, is_held);

@@ -25,7 +25,7 @@ struct rlk_terms sim_program_last_terms(void);
 int64_t sim_program_pause_us(void);
 
 /* What a holder writes to the store, if it believes in its lock. */
-void sim_program_write(int tenure, const struct rlk_holding *holding);
+void sim_program_write(int tenure, struct rlk_holding *holding);
 
 /* ---- the shapes, on their threads ---- */
 

@@ -10,7 +10,7 @@ struct script {
     struct sim_process *process;
     struct rlk_client *client;
     struct rlk_holding *holding;
-    int tenure;
+    int wait, tenure;
 };
 
 static void rest(const struct script *script, int64_t us)
@@ -21,13 +21,13 @@ static void rest(const struct script *script, int64_t us)
 /* False if it was not had. */
 static bool acquire(struct script *script, int lock, struct rlk_terms terms)
 {
-    int wait = sim_judge_asks(script->process, lock, &terms);
+    script->wait = sim_judge_asks(script->process, lock, &terms);
     enum rlk_outcome outcome =
         rlk_client_acquire(script->client, sim_program_key(lock), &terms, &script->holding);
-    sim_judge_answered(wait, outcome);
+    sim_judge_answered(script->wait, outcome);
     if (outcome != RLK_ACQUIRED)
         return false;
-    script->tenure = sim_judge_granted(wait, script->holding);
+    script->tenure = sim_judge_granted(script->wait, script->holding);
     return true;
 }
 
@@ -107,12 +107,15 @@ static void go_round(struct script *script)
 /* Now that all is well, everybody gets every lock. */
 static void finish(struct script *script)
 {
-    for (int lock = 0; lock < sim.mix.locks; lock++)
-        if (acquire(script, lock, sim_program_last_terms())) {
-            sim_program_write(script->tenure, script->holding);
-            rest(script, sim_below(5000));
-            release(script);
+    for (int lock = 0; lock < sim.mix.locks; lock++) {
+        while (!acquire(script, lock, sim_program_last_terms())) {
+            sim_judge_asks_again(script->wait);
+            rest(script, 1000 + sim_below(50000));
         }
+        sim_program_write(script->tenure, script->holding);
+        rest(script, sim_below(5000));
+        release(script);
+    }
 }
 
 void *sim_script_run(void *process)

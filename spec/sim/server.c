@@ -120,6 +120,8 @@ static void read_arrived(struct sim_connection *connection)
         return;
     int64_t now_ms = sim_server_clock_ms(&sim.nodes[connection->node]);
     connection->judged = pipe->read;
+    if (connection->is_closed)
+        sim_count_fault(SIM_LATE);
     if (sim.mix.counts[SIM_BUSY] > 0)
         read_one_by_one(connection, now_ms);
     else
@@ -235,5 +237,6 @@ void sim_server_restart(int number, bool keeps_data)
 
 void sim_server_flush_scripts(int node)
 {
+    sim.nodes[node].was_flushed = true;
     sim_redis_flush_scripts(sim.nodes[node].redis);
 }

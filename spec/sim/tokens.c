@@ -387,9 +387,12 @@ void sim_judge_foreign_wrote(int node, int lock, bool is_robbed)
 
 /* ---- the end ---- */
 
+/* A release that meets NOSCRIPT when nobody is there any more to repeat it is up to the ttl. */
 static bool may_be_left(int number, int node)
 {
     const struct token *token = &tokens[number];
+    if (sim.nodes[node].was_flushed)
+        return true;
     if (token->tenure != NOBODY && sim_tenure(token->tenure)->is_dropped)
         return true;
     return token->is_foreign || ((token->late | token->refused) & bit(node)) ||

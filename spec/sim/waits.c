@@ -20,6 +20,7 @@ struct wait {
     int64_t in_queue_us; /* since when in that of a majority; SIM_NEVER: not yet */
     unsigned joined;     /* nodes, one bit each */
     bool is_open;
+    int64_t since_us; /* asked again and again */
 };
 
 /* A waiter that a server told something. */
@@ -28,6 +29,12 @@ struct message {
     char waiter[RLK_WAITER_SIZE];
 };
 
+/* The last end of each lock, if it was a release. */
+static struct {
+    int64_t began_us, told_us; /* SIM_NEVER: it was none, or there is a newer owner */
+} freed[SIM_LOCKS_MAX];
+
+static int64_t asked_again_us[SIM_PROCESSES_MAX][SIM_LOCKS_MAX]; /* SIM_NEVER: not */
 static struct wait *waits;
 static size_t capacity;
 static int count, first_open;
@@ -37,6 +44,11 @@ static int message_count;
 void sim_waits_begin(void)
 {
     count = first_open = message_count = 0;
+    for (int lock = 0; lock < SIM_LOCKS_MAX; lock++) {
+        sim_waits_ended(lock);
+        for (int process = 0; process < SIM_PROCESSES_MAX; process++)
+            asked_again_us[process][lock] = SIM_NEVER;
+    }
 }
 
 struct sim_process *sim_wait_process(int wait)
@@ -62,6 +74,7 @@ const char *sim_outcome_text(enum rlk_outcome outcome)
 int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms *terms)
 {
     waits = sim_memory_grow(waits, &capacity, (size_t)count + 1, sizeof *waits);
+    int number = sim_number_of(process);
     waits[count] = (struct wait){
         .process = process,
         .lock = lock,
@@ -71,7 +84,9 @@ int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms
         .stopped_us = sim_process_stopped_us(process),
         .in_queue_us = SIM_NEVER,
         .is_open = true,
+        .since_us = asked_again_us[number][lock],
     };
+    asked_again_us[number][lock] = SIM_NEVER;
     sim_count.waits += terms->wait_ms > 0;
     if (terms->wait_ms == RLK_NEVER)
         sim_history_process(process, "asks for %s, ttl %lld ms, for ever%s",
@@ -99,13 +114,16 @@ int64_t sim_progress_bound_us(void)
     int64_t askers = 0;
     for (int i = 0; i < mix->processes; i++)
         askers += mix->is_loop[i] ? mix->tasks[i] : 1;
-    return 1000 * (3 * mix->ttl_ms + mix->guard_ms + 2500 + 10 * mix->timeout_ms + 1500 * askers);
+    int64_t vanished_ms = sim.disturbed_until_us == SIM_NEVER ? 26000 : 0; /* until keepalive */
+    return 1000 * (vanished_ms + 3 * mix->ttl_ms + mix->guard_ms + 2500 + 10 * mix->timeout_ms +
+                   1500 * askers);
 }
 
 /* What is late for everybody since the faults ended, or since it was asked. */
 static void judge_progress(const struct wait *wait)
 {
-    int64_t since_us = wait->asked_us > sim.healed_us ? wait->asked_us : sim.healed_us;
+    int64_t asked_us = wait->since_us < wait->asked_us ? wait->since_us : wait->asked_us;
+    int64_t since_us = asked_us > sim.healed_us ? asked_us : sim.healed_us;
     int64_t took_us = sim.now_us - since_us;
     if (took_us > sim_count.longest_wait_us)
         sim_count.longest_wait_us = took_us;
@@ -166,14 +184,47 @@ static void judge_order(const struct wait *wait)
     }
 }
 
+/* ---- at once ---- */
+
+void sim_waits_ended(int lock)
+{
+    freed[lock].told_us = SIM_NEVER;
+}
+
+void sim_waits_released(int lock, int64_t since_us)
+{
+    freed[lock].began_us = since_us;
+    freed[lock].told_us = sim.now_us;
+}
+
+/* Some round trips, and what a first grant lingers; a waiter that nobody wakes looks by itself much
+ * later. Where anything has gone wrong before, some waiter may have gone without a word, and be
+ * woken in the place of this one. */
+static void judge_promptness(const struct wait *wait)
+{
+    int64_t freed_us = freed[wait->lock].told_us;
+    int64_t allowed_us = 60000 + 20 * (sim.mix.latency_us + sim.mix.jitter_us);
+    /* Nodes that come of age one after the other are guarded for a while. */
+    bool is_undisturbed = sim.disturbed_until_us < 0 && !sim.mix.young;
+    bool was_there = freed_us != SIM_NEVER && wait->in_queue_us < freed[wait->lock].began_us;
+    freed[wait->lock].told_us = SIM_NEVER;
+    if (is_undisturbed && was_there)
+        sim_judge_check(SIM_PROMPT, sim.now_us - freed_us <= allowed_us,
+                        "%s has got %s %lld ms after it was released",
+                        sim_process_name(sim_number_of(wait->process)),
+                        sim_lock_name(wait->lock, NULL), (long long)(sim.now_us - freed_us) / 1000);
+}
+
 void sim_judge_answered(int number, enum rlk_outcome outcome)
 {
     struct wait *wait = &waits[number];
     sim_history_process(wait->process, "is told about %s: %s", sim_lock_name(wait->lock, NULL),
                         sim_outcome_text(outcome));
     judge_time(wait);
-    if (outcome == RLK_ACQUIRED)
+    if (outcome == RLK_ACQUIRED) {
         judge_order(wait);
+        judge_promptness(wait);
+    }
     close_wait(wait);
 }
 
@@ -182,6 +233,13 @@ void sim_judge_gives_up(int number)
     sim_history_process(waits[number].process, "waits no longer for %s",
                         sim_lock_name(waits[number].lock, NULL));
     close_wait(&waits[number]);
+}
+
+void sim_judge_asks_again(int number)
+{
+    const struct wait *wait = &waits[number];
+    int64_t since_us = wait->since_us < wait->asked_us ? wait->since_us : wait->asked_us;
+    asked_again_us[sim_number_of(wait->process)][wait->lock] = since_us;
 }
 
 void sim_waits_die(const struct sim_process *process)

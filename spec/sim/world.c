@@ -103,6 +103,9 @@ static void happen(struct sim_event event)
     case SIM_REACHES_CLIENT:
         sim_network_arrive(event.subject, SIM_TO_CLIENT);
         break;
+    case SIM_IS_NOTICED:
+        sim_network_notice(event.subject);
+        break;
     case SIM_FAULT_BEGINS:
         sim_fault_begins(event.subject);
         break;

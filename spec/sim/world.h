@@ -19,6 +19,7 @@ struct sim_node {
     bool is_up;
     bool is_silent;       /* while down: nobody says so, as where the machine is gone */
     bool is_hung;         /* stopped: what arrives waits */
+    bool was_flushed;     /* it has forgotten its scripts, once at least */
     const char *refusal;  /* an error reply instead of what is asked; NULL: none */
     int64_t restarted_us; /* true time; before 0 if it was before the schedule */
     int64_t forgot_us;    /* the same, the last time without its data; INT64_MIN: never */

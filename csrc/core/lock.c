@@ -223,6 +223,7 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
     lock->lease.granted_ms = now_ms;
     lock->lease.nodes = 0;
     lock->woken = 0;
+    lock->seems_owned = false;
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
     lock->round_ttl_ms = lock->lease.terms.ttl_ms;
@@ -338,9 +339,21 @@ static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
     else if (lock->granted && !is_owned(lock))
         wait_for(lock, back_off(lock), now_ms);
     else {
-        lock->tries = 0;
+        if (!pending(lock))
+            lock->tries = 0;
+        lock->seems_owned = true;
         wait_for(lock, poll_interval(lock), now_ms);
     }
+}
+
+/* A node that granted is heard of after the others had made the attempt fail: the lock is not owned,
+ * but contended for. */
+static void note_contention(struct rlk_lock *lock, int64_t now_ms)
+{
+    if (!lock->seems_owned || !lock->granted || is_owned(lock))
+        return;
+    lock->seems_owned = false;
+    lock->poll_at_ms = rlk_earlier(lock->poll_at_ms, now_ms + back_off(lock));
 }
 
 static bool is_disconnected(enum rlk_reason reason)
@@ -666,6 +679,7 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
         break;
     case RLK_WAITING:
         note_answers(lock);
+        note_contention(lock, now_ms);
         break;
     case RLK_IDLE:
     case RLK_STANDING_BY:

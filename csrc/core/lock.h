@@ -119,6 +119,7 @@ struct rlk_lock {
     int64_t arrival_us;
     int64_t arrived_ms;
     bool met_another; /* owner, or one who contends for it */
+    bool seems_owned; /* as far as nodes have answered: it waits to be woken, or for a while */
     int64_t wait_until_ms;
     int64_t poll_at_ms;
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */

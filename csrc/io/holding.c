@@ -59,7 +59,7 @@ void rlk_holding_drop(struct rlk_holding *holding)
 {
     if (atomic_fetch_sub(&holding->references, 1) > 1)
         return;
-    tell(holding);
+    rlk_holding_end(holding, RLK_LOST_EXPIRED); /* what nobody refers to is over in any case */
     free(holding);
 }
 

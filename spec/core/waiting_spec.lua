@@ -152,6 +152,17 @@ describe("a poll", function()
 end)
 
 describe("the back-off after a split vote", function()
+    it("is told from an owner's by a grant that comes after the attempt has failed", function()
+        local d = driver.new { nodes = 2 }:acquire { wait_ms = 60000, ttl_ms = 2000 }
+        d:pull()
+        d:answer(1, held())
+        assert.equal("waiting", d.lock.state)
+        local later = d.lock:next_time()
+        assert.is_true(later - d.now > 500)
+        d:answer(2, "granted")
+        assert.is_true(d.lock:next_time() - d.now <= 10)
+    end)
+
     -- The intervals of one wait in which every attempt splits.
     local function intervals(seed)
         local d = driver.new { random = seed }:acquire { wait_ms = NEVER }

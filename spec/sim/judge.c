@@ -104,12 +104,20 @@ static void judge_against_others(int number)
             judge_overlap(tenure, &tenures[i]);
 }
 
-/* Of what was believed in, a grant that came too late is nobody's. */
+/* Servers that forget, unguarded, forget fences too: then the order is that of the wall clocks, as
+ * they were when the attempts began. */
+static bool is_newer(const struct tenure *newer, const struct tenure *older)
+{
+    return newer->lock == older->lock &&
+           (sim.mix.cause != SIM_FORGETTING || newer->asked_us > older->granted_us);
+}
+
+/* Of what was believed in: a grant that came too late is nobody's. */
 static void judge_fence(int number)
 {
     const struct tenure *tenure = &tenures[number];
-    for (int i = number - 1; i >= 0; i--)
-        if (tenures[i].lock == tenure->lock && tenures[i].was_believed)
+    for (int i = number - 1; i >= 0 && sim.mix.cause != SIM_FORGETTING_FENCES; i--)
+        if (tenures[i].was_believed && is_newer(tenure, &tenures[i]))
             sim_judge_check(SIM_FENCE_RISES, tenures[i].fence < tenure->fence,
                             "%s is granted %lld after %lld",
                             sim_process_name(sim_number_of(tenure->process)),
@@ -414,8 +422,11 @@ void sim_judge_write(int number, bool is_taken)
     sim_count.refused_writes += !is_taken;
     bool is_newest = true;
     for (int i = number + 1; i < count; i++)
-        is_newest &= tenures[i].lock != writer->lock || !tenures[i].has_written;
+        is_newest &= !tenures[i].has_written || !is_newer(&tenures[i], writer);
     tenures[number].has_written |= is_taken;
+    sim_count.stale_writes += is_taken && !is_newest;
+    if (sim.mix.cause == SIM_FORGETTING_FENCES)
+        return;
     sim_judge_check(SIM_STORE_SAFE, !is_taken || is_newest,
                     "%s wrote with %lld behind a newer owner",
                     sim_process_name(sim_number_of(writer->process)), (long long)writer->fence);

@@ -35,9 +35,17 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_ABANDON] = "wait given up",
     [SIM_REQUEST_ENDS] = "request ends",
     [SIM_CLOSE] = "client closed",
-    [SIM_RUSH] = "clock beyond the drift",
     [SIM_STEP] = "clock set that must not be",
     [SIM_DAWDLE] = "stopped before the write",
+};
+
+const char *const sim_cause_names[SIM_CAUSES] = {
+    [SIM_NOTHING] = "nothing but pauses before a write",
+    [SIM_RATES] = "clock rates beyond the drift",
+    [SIM_STEPS] = "clocks set",
+    [SIM_RATES_AND_STEPS] = "clock rates, and clocks set",
+    [SIM_FORGETTING] = "data lost without a guard",
+    [SIM_FORGETTING_FENCES] = "the same, and wall clocks wrong",
 };
 
 /* How often in a million, at least and at most, and how many at most, where it takes part; and in
@@ -193,26 +201,35 @@ static void keep_assumptions(struct sim_mix *mix, struct sim_random *random)
     mix->guard_ms = restarts || mix->young || in_percent(random, 50) ? mix->ttl_ms : 0;
 }
 
-/* One assumption after the other is broken, or several. Where fences may be forgotten, wall clocks
- * are right: a majority that forgets has nothing else to go by. */
+/* Where fences may be forgotten, wall clocks are right: a majority that forgets has nothing else to
+ * go by. Now and then they are not, to see what comes of it. */
+static void forget(struct sim_mix *mix, struct sim_random *random)
+{
+    mix->cause = in_percent(random, 20) ? SIM_FORGETTING_FENCES : SIM_FORGETTING;
+    mix->counts[SIM_AMNESIA] = 1 + (int)below(random, 3);
+    mix->counts[SIM_WALL_STEP] = 0;
+    mix->client_ppm = mix->node_ppm = 0;
+    mix->wall_us = mix->cause == SIM_FORGETTING_FENCES ? 3600 * INT64_C(1000000) : 0;
+}
+
+/* One assumption is broken, or two. */
 static void break_assumptions(struct sim_mix *mix, struct sim_random *random)
 {
     mix->guard_ms = 0;
     mix->mixed_ttls = false;
     mix->rates[SIM_DAWDLE] = (uint32_t)draw_log(random, 50000, 500000);
+    mix->counts[SIM_AMNESIA] = 0;
     if (in_percent(random, 40)) {
-        mix->rates[SIM_RUSH] = 1;
-        mix->client_ppm = mix->node_ppm = draw_log(random, 20000, 600000);
-    }
-    if (in_percent(random, 40))
-        mix->counts[SIM_STEP] = 1 + (int)below(random, 3);
-    if (in_percent(random, 40))
-        mix->counts[SIM_AMNESIA] = 1 + (int)below(random, 3);
-    if (mix->counts[SIM_AMNESIA] == 0)
+        forget(mix, random);
         return;
-    mix->counts[SIM_WALL_STEP] = mix->counts[SIM_STEP] = 0;
-    mix->client_ppm = mix->node_ppm = mix->wall_us = 0;
-    mix->rates[SIM_RUSH] = 0;
+    }
+    bool rushes = in_percent(random, 50), steps = in_percent(random, 50);
+    mix->cause =
+        rushes ? (steps ? SIM_RATES_AND_STEPS : SIM_RATES) : (steps ? SIM_STEPS : SIM_NOTHING);
+    if (rushes)
+        mix->client_ppm = mix->node_ppm = draw_log(random, 20000, 600000);
+    if (steps)
+        mix->counts[SIM_STEP] = 1 + (int)below(random, 3);
 }
 
 void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_random *random)

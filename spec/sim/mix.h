@@ -53,12 +53,24 @@ enum sim_fault {
     SIM_CLOSE,        /* the client is closed with things under way */
 
     /* outside of what the library promises */
-    SIM_RUSH,   /* a clock runs faster or slower than the drift allows */
     SIM_STEP,   /* a clock that must not be set is set */
     SIM_DAWDLE, /* a process is stopped between the look at the lock and the write */
 
     SIM_FAULTS
 };
+
+/* Which assumption of the library does not hold. */
+enum sim_cause {
+    SIM_NOTHING, /* all of them do; but processes may be stopped before they write */
+    SIM_RATES,   /* clocks run further apart than drift_factor */
+    SIM_STEPS,   /* clocks are set: a server's, or the one that counts from the start */
+    SIM_RATES_AND_STEPS,
+    SIM_FORGETTING,        /* servers lose their data, and there is no guard */
+    SIM_FORGETTING_FENCES, /* and wall clocks are wrong, so that even fences may fall */
+    SIM_CAUSES
+};
+
+extern const char *const sim_cause_names[SIM_CAUSES];
 
 extern const char *const sim_fault_names[SIM_FAULTS];
 
@@ -74,7 +86,7 @@ struct sim_mix {
     int64_t latency_us, jitter_us;
     int64_t client_ppm, node_ppm; /* clocks run so far off, to either side */
     int64_t wall_us;              /* and wall clocks are so far off */
-    bool forgets_fences;          /* a majority may, while wall clocks are wrong */
+    enum sim_cause cause;
     bool all_fair, any_fair, mixed_ttls, young, eager_waits;
     int renew_percent, bound_percent;
     uint32_t rates[SIM_FAULTS]; /* by chance: in a million */

@@ -4,6 +4,40 @@
 #include <inttypes.h>
 #include <stddef.h>
 
+/* Jobs take seeds in order, but not one after the other. */
+static void add_seed(struct sim_finding *finding, uint64_t seed)
+{
+    for (int i = 0; i < SIM_SEEDS_SHOWN && seed > 0; i++)
+        if (finding->seeds[i] == 0 || seed < finding->seeds[i]) {
+            uint64_t next = finding->seeds[i];
+            finding->seeds[i] = seed;
+            seed = next;
+        }
+}
+
+void sim_report_find(struct sim_report *report, enum sim_cause cause, uint64_t seed)
+{
+    struct sim_finding *finding = &report->findings[cause];
+    finding->schedules = 1;
+    finding->double_holders = report->double_holders;
+    finding->with_double_holders = report->double_holders > 0;
+    finding->refused_writes = report->refused_writes;
+    finding->stale_writes = report->stale_writes;
+    if (report->double_holders > 0)
+        add_seed(finding, seed);
+}
+
+static void add_finding(struct sim_finding *total, const struct sim_finding *part)
+{
+    total->schedules += part->schedules;
+    total->double_holders += part->double_holders;
+    total->with_double_holders += part->with_double_holders;
+    total->refused_writes += part->refused_writes;
+    total->stale_writes += part->stale_writes;
+    for (int i = 0; i < SIM_SEEDS_SHOWN; i++)
+        add_seed(total, part->seeds[i]);
+}
+
 void sim_report_add(struct sim_report *total, const struct sim_report *part)
 {
     int64_t longest_us = total->longest_wait_us > part->longest_wait_us ? total->longest_wait_us
@@ -15,6 +49,8 @@ void sim_report_add(struct sim_report *total, const struct sim_report *part)
         to[i] += from[i];
     for (size_t i = 0; i < SIM_EVENTS_BUCKETS; i++)
         total->by_events[i] += part->by_events[i];
+    for (int i = 0; i < SIM_CAUSES; i++)
+        add_finding(&total->findings[i], &part->findings[i]);
     total->digest ^= part->digest;
     total->longest_wait_us = longest_us;
 }
@@ -47,7 +83,6 @@ static void print_total(const struct sim_report *report, double seconds, int job
         {"writes", report->writes},
         {"of them refused", report->refused_writes},
         {"double holders", report->double_holders},
-        {"schedules with those", report->schedules_with_double_holders},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         printf("  %-22s %14" PRIu64 "\n", rows[i].name, rows[i].number);
@@ -61,6 +96,22 @@ static void print_total(const struct sim_report *report, double seconds, int job
     printf("  %-22s %14.0f ns\n", "an event", seconds * jobs * 1e9 / (double)report->events);
 }
 
+/* What came of assumptions that did not hold. */
+static void print_findings(const struct sim_report *report)
+{
+    printf("\n  %-36s %10s %10s %10s %10s %10s  %s\n", "broken", "schedules", "with two",
+           "two hold", "refused", "stale", "seeds with two holders");
+    for (int cause = 0; cause < SIM_CAUSES; cause++) {
+        const struct sim_finding *finding = &report->findings[cause];
+        printf("  %-36s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " ",
+               sim_cause_names[cause], finding->schedules, finding->with_double_holders,
+               finding->double_holders, finding->refused_writes, finding->stale_writes);
+        for (int i = 0; i < SIM_SEEDS_SHOWN && finding->seeds[i] > 0; i++)
+            printf(" %" PRIu64, finding->seeds[i]);
+        printf("\n");
+    }
+}
+
 void sim_report_print(const struct sim_report *report, enum sim_profile profile, double seconds,
                       int jobs)
 {
@@ -70,6 +121,8 @@ void sim_report_print(const struct sim_report *report, enum sim_profile profile,
         if (report->by_fault[fault] > 0)
             printf("  %-44s %12" PRIu64 " %12" PRIu64 "\n", sim_fault_names[fault],
                    report->by_fault[fault], report->schedules_by_fault[fault]);
+    if (profile == SIM_BROKEN)
+        print_findings(report);
     printf("\n  %-16s %12s  %s\n", "invariant", "checked", "");
     for (int i = 0; i < SIM_INVARIANTS; i++)
         if (profile == SIM_SOUND || sim_invariants[i].holds_always)

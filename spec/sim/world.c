@@ -179,7 +179,7 @@ static void count_schedule(void)
     sim_count.events = sim.events;
     sim_count.by_nodes[sim.mix.nodes] = 1;
     sim_count.by_events[bucket < SIM_EVENTS_BUCKETS ? bucket : SIM_EVENTS_BUCKETS - 1] = 1;
-    sim_count.schedules_with_double_holders = sim_count.double_holders > 0;
+    sim_report_find(&sim_count, sim.mix.cause, sim.seed);
     sim_count.digest = sim.digest * (sim.seed | 1);
     for (int fault = 0; fault < SIM_FAULTS; fault++)
         sim_count.schedules_by_fault[fault] = sim_count.by_fault[fault] > 0;

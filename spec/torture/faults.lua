@@ -1,14 +1,14 @@
 --- The classes of fault, each with its name, what is done, and to what.
 --
--- A class is `{ name, group, takes, what, ttls, profiles, alone, ages, inject }`. `inject(on, class)`
--- begins it and returns `heal`, a function that ends it, and perhaps `tick`, which is called again
--- and again meanwhile, `after`, which is called once everybody has made progress, and `missed`, true
--- if there was nothing to do it to. It lasts for `ttls` leases.
+-- A class is `{ name, group, takes, what, ttls, profiles, alone, ages, needs, inject }`.
+-- `inject(on, class)` begins it and returns `heal`, a function that ends it, and perhaps `tick`,
+-- which is called again and again meanwhile, `after`, which is called once everybody has made
+-- progress, and `missed`, true if there was nothing to do it to. It lasts for `ttls` leases.
 --
 -- Classes come together as long as each finds what it takes of its group's share (`faults.shares`).
 -- Of nodes, and of the ways to them, it takes as many as it hits, so that no two hit the same. One
 -- that is `alone` has a round of its own; before one with `ages`, all nodes get old enough for the
--- restart guard.
+-- restart guard; without clients of the class that it `needs` there is nothing to do it to.
 --
 -- `on` is `{ world, fleet, rival, random, ttl, free, far }`: with the harness as a client of its
 -- own, the nodes that are still free, by group, and what happens to the packets of far clients.

@@ -36,10 +36,11 @@ local function is_listed(name, list)
 end
 
 --- The classes of fault of a profile.
-function torture.classes(profile, only)
+local function classes_of(profile, options)
     local classes = {}
     for _, class in ipairs(faults) do
-        if class.profiles[profile] and is_listed(class.name, only) then
+        local can_be = not class.needs or options.fleet[class.needs]
+        if class.profiles[profile] and can_be and is_listed(class.name, options.only) then
             classes[#classes + 1] = class
         end
     end
@@ -103,7 +104,7 @@ local function play_all(world, options, total)
         number = number + 1
         local long = options.minutes > 0
         for _, profile in ipairs(profiles) do
-            local classes = torture.classes(profile.name, options.only)
+            local classes = classes_of(profile.name, options)
             classes = long and classes or without_those_done(classes, done)
             if is_listed(profile.name, options.profiles) and #classes > 0 then
                 local most = long and options.random:between(1, 4) or math.huge
@@ -123,7 +124,10 @@ local function say(options, text)
 end
 
 local function start_world(options)
-    local left, why_not = worlds.leave_network()
+    local left, why_not = nil, "it was asked for"
+    if not options.proxies then
+        left, why_not = worlds.leave_network()
+    end
     if left then
         processes.own_network()
     end
@@ -138,6 +142,7 @@ end
 --   * `luas`: list of `{ command, build }`
 --   * `fleet`: how many clients of each class
 --   * `seed`; `minutes`: 0 for each class once; `only`, `profiles`: lists of names, empty for all
+--   * `proxies`: whether to stay in the network of this machine
 --   * `write`: a function; `terminal`: whether that is one
 -- @treturn boolean whether all passed
 function torture.run(options)

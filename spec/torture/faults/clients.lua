@@ -89,7 +89,8 @@ return function(faults)
     }
 
     faults.add {
-        name = "reload-nginx", group = "client", what = "nginx: reload while requests own and wait",
+        name = "reload-nginx", group = "client", needs = "browser",
+        what = "nginx: reload while requests own and wait",
         inject = function(on)
             on.world.nginx:signal "HUP"
             return { heal = faults.nothing }
@@ -97,7 +98,8 @@ return function(faults)
     }
 
     faults.add {
-        name = "kill-worker", group = "client", ttls = 0.5, what = "nginx: kill -9 of a worker",
+        name = "kill-worker", group = "client", needs = "browser", ttls = 0.5,
+        what = "nginx: kill -9 of a worker",
         inject = function(on)
             system.signal(on.random:pick(on.world.nginx:workers()), "KILL")
             return { heal = faults.nothing }

@@ -24,6 +24,28 @@ local function restart_empty(node)
     node:restart(false)
 end
 
+-- ---- ways ----
+
+-- Nothing arrives, in either direction, and nothing of it will.
+local function disconnect(on, nodes)
+    local blocked = {}
+    for _, node in ipairs(nodes) do
+        blocked[node.port] = true
+    end
+    on.world:treat_far { block = blocked }
+    on.world:each_proxy(nodes, function(proxy)
+        proxy:set { hold_requests = true, hold_replies = true }
+    end)
+end
+
+local function connect(on, nodes)
+    on.world:treat_far {}
+    on.world:each_proxy(nodes, function(proxy)
+        proxy:cut { reset = true }
+        proxy:set { hold_requests = false, hold_replies = false }
+    end)
+end
+
 -- ---- replicas ----
 
 local function start_replica(node)
@@ -96,6 +118,33 @@ return function(faults)
             hit[1]:kill()
             restart_empty(hit[2])
             return { heal = function() hit[1]:restart(true) end }
+        end,
+    }
+
+    -- What is granted while two nodes are out of reach stands on just a majority, of which two nodes
+    -- then forget it: with the two that are back, they could grant it again.
+    faults.add {
+        name = "forget-grants", group = "node", takes = 5, ttls = 3.4, profiles = FORGETFUL,
+        ages = true, alone = true,
+        what = "two nodes: out of reach; when they are back, two others restart without their data",
+        inject = function(on, class)
+            local hit, until_when = take_nodes(on, class), wait.now() + 1.8 * on.ttl
+            local function come_back()
+                if until_when then
+                    until_when = nil
+                    connect(on, { hit[1], hit[2] })
+                    do_each({ hit[3], hit[4] }, restart_empty)
+                end
+            end
+            disconnect(on, { hit[1], hit[2] })
+            return {
+                heal = come_back,
+                tick = function()
+                    if until_when and wait.now() > until_when then
+                        come_back()
+                    end
+                end,
+            }
         end,
     }
 

@@ -20,6 +20,24 @@ local PREAMBLE = [[
     local NODE = { nodes = { %q }, timeout = 10 }
     local client = redlock.new(NODE)
 
+    -- The allocator of older address sanitizers cannot bear a fork while another thread allocates:
+    -- the child would wait for ever. So there the others have to be asleep.
+    local fork = machine.fork
+    if %s then
+        function machine.fork()
+            assert(wait.wait_until(function()
+                local pipe = io.popen "cat /proc/$PPID/task/*/stat"
+                local main, awake = pipe:read("*l"), 0
+                for line in pipe:lines() do
+                    awake = awake + (line:find "^%%d+ %%(.-%%) S" and 0 or 1)
+                end
+                pipe:close()
+                return main and awake == 0
+            end, 10))
+            return fork()
+        end
+    end
+
     local function run(body)
         local ok, message = pcall(body)
         if not ok then
@@ -48,7 +66,7 @@ local PREAMBLE = [[
 ]]
 
 local function program(code)
-    return PREAMBLE:format(node[1].url) .. code
+    return PREAMBLE:format(node[1].url, tostring(build.has "address")) .. code
 end
 
 local function run(code)

@@ -54,6 +54,20 @@ after_each(function()
 end)
 
 describe("a node that restarted", function()
+    it("does not vote because another's age was heard of late", function()
+        set_uptimes(0, 1000, 1000)
+        proxies[1]:set { hold_replies = true }
+        local client = client_of(3, { restart_guard = 0.5, timeout = 20 })
+        assert(assert(client:try "warm"):release())
+        wait.sleep(2.6) -- as old as the guard, and two seconds, until the answer is read
+        proxies[1]:set { hold_replies = false }
+        set_uptime(2, 0)
+        proxies[2]:cut { reset = true }
+        local lock = client:try "job"
+        assert.is_nil(lock)
+        assert.is_nil(nodes:ask(2, "GET", "job"))
+    end)
+
     it("does not vote while the others are older", function()
         set_uptimes(1000, 1000, 3)
         local lock = assert(client_of(3):try "job")

@@ -198,6 +198,13 @@ static bool is_older(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms
 
 enum guard { VOTES, UNDECIDED, GUARDED };
 
+/* The answer may have waited for long until it was read: how old it is at least, and at most, are two
+ * things. */
+static bool is_young(const struct rlk_peer *peer, int64_t age_ms, int64_t now_ms)
+{
+    return peer->started_ms != RLK_NEVER && now_ms - 1000 - age_ms < peer->started_from_ms;
+}
+
 /* A node that has not said how old it is counts as older: it may have kept what this one forgot.
  * Only when so many of the others are known to be as young that their majority cannot be older,
  * as in a set of nodes that were started together, does a young node vote. */
@@ -212,7 +219,7 @@ static enum guard judge_guard(const struct rlk_loop *loop, int node, int64_t now
     for (int i = 0; i < loop->quorum.nodes; i++) {
         bool known = i != node && peers[i].started_ms != RLK_NEVER;
         older += known && is_older(&peers[i], age_ms, now_ms);
-        young += known && !is_older(&peers[i], age_ms, now_ms);
+        young += i != node && is_young(&peers[i], age_ms, now_ms);
         dialing += i != node && !known && peers[i].phase == RLK_PEER_DIALING;
     }
     if (2 * (others - young) <= others)

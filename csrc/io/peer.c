@@ -79,6 +79,7 @@ static void lose_connection(struct rlk_peer *peer, enum rlk_reason reason, int64
 
 static void log_in(struct rlk_peer *peer, int64_t now_ms)
 {
+    peer->asked_ms = now_ms;
     if (!rlk_node_open(peer->node))
         go_down(peer, RLK_NO_MEMORY, rlk_reason_text(RLK_NO_MEMORY), now_ms);
 }
@@ -162,6 +163,7 @@ static void become_ready(struct rlk_peer *peer, int64_t uptime_s, int64_t now_ms
     peer->was_ready = true;
     peer->quiet_since_ms = RLK_NEVER;
     peer->started_ms = uptime_s < 0 ? RLK_NEVER : now_ms - uptime_s * 1000;
+    peer->started_from_ms = peer->asked_ms - uptime_s * 1000;
 }
 
 static void break_off(struct rlk_peer *peer, const struct rlk_vote *vote, int64_t now_ms)

@@ -24,13 +24,15 @@ struct rlk_peer {
     int64_t timeout_ms;
     int64_t dial_until_ms;
     int64_t retry_at_ms;
-    int64_t quiet_since_ms; /* no byte came since, of what is in flight; else RLK_NEVER */
-    int64_t started_ms;     /* the server's start; RLK_NEVER if it does not say */
-    int failures;           /* in a row */
-    bool proved;            /* it answered on this connection */
-    bool was_ready;         /* ever */
-    enum rlk_reason reason; /* DOWN: why */
-    char failure[160];      /* DOWN: in words, without credentials */
+    int64_t quiet_since_ms;  /* no byte came since, of what is in flight; else RLK_NEVER */
+    int64_t asked_ms;        /* when the login was begun */
+    int64_t started_ms;      /* the server's start, by the latest; RLK_NEVER if it does not say */
+    int64_t started_from_ms; /* by the earliest, up to a second less; only if it does say */
+    int failures;            /* in a row */
+    bool proved;             /* it answered on this connection */
+    bool was_ready;          /* ever */
+    enum rlk_reason reason;  /* DOWN: why */
+    char failure[160];       /* DOWN: in words, without credentials */
 };
 
 /* False if there is no memory. */

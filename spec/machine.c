@@ -501,6 +501,13 @@ static int lock_release(lua_State *L)
     return 0;
 }
 
+/* lock:renewed_by_another(), before it is acquired */
+static int lock_renewed_by_another(lua_State *L)
+{
+    check_lock(L)->renewed_by_another = true;
+    return 0;
+}
+
 /* lock:told_before(), before a release that repeats another */
 static int lock_told_before(lua_State *L)
 {
@@ -1270,6 +1277,7 @@ static const luaL_Reg lock_methods[] = {
     {"extend", lock_extend},
     {"release", lock_release},
     {"told_before", lock_told_before},
+    {"renewed_by_another", lock_renewed_by_another},
     {"inspect", lock_inspect},
     {"cancel", lock_cancel},
     {"vote", lock_vote},

@@ -316,6 +316,15 @@ describe("the watchdog", function()
         end
     end)
 
+    it("does not renew what another machine renews, however late it looks", function()
+        local d = driver.new()
+        d.lock:renewed_by_another()
+        d:acquire({ renew = true, ttl_ms = 30000 }):answer_all "granted"
+        d:pass(20000)
+        assert.same({}, d:pull())
+        assert.equal("acquired", d.lock.outcome)
+    end)
+
     it("extends the deadline from the moment of each renewal", function()
         local d = watched { ttl_ms = 3000 }
         for _ = 1, 10 do

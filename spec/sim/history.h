@@ -24,14 +24,11 @@ void sim_history_line(const char *who, const char *format, ...)
 void sim_history_print(FILE *out, int last);
 
 const char *sim_process_name(int process);
+const char *sim_node_name(int node);
 
 /* ---- what is worth a line ---- */
 
 void sim_history_network(const char *what, int number, const struct sim_connection *connection);
-
-/* What the server has just read, and what it has just answered. */
-void sim_history_requests(struct sim_connection *connection);
-void sim_history_reply(const struct sim_connection *connection, const char *bytes, size_t len);
 
 #define sim_history_process(process, ...) \
     sim_history_add(sim_process_name(sim_number_of(process)), __VA_ARGS__)

@@ -104,12 +104,12 @@ static void judge_against_others(int number)
             judge_overlap(tenure, &tenures[i]);
 }
 
-/* Servers that forget, unguarded, forget fences too: then the order is that of the wall clocks, as
- * they were when the attempts began. */
+/* Where assumptions are broken, only what was asked for after the other was granted is certainly
+ * newer. */
 static bool is_newer(const struct tenure *newer, const struct tenure *older)
 {
     return newer->lock == older->lock &&
-           (sim.mix.cause != SIM_FORGETTING || newer->asked_us > older->granted_us);
+           (sim.profile == SIM_SOUND || newer->asked_us > older->granted_us);
 }
 
 /* Of what was believed in: a grant that came too late is nobody's. */

@@ -397,10 +397,10 @@ static void begin(struct loop *loop, struct sim_process *process)
 {
     *loop = (struct loop){
         .process = process,
-        .client = sim_program_client(),
-        .outbox = rlk_outbox_new(),
         .tasks_count = sim.mix.tasks[sim_number_of(process)],
     };
+    loop->client = sim_program_client();
+    loop->outbox = rlk_outbox_new();
     for (int i = 0; i < loop->tasks_count; i++) {
         loop->tasks[i].request_ends_us = SIM_NEVER;
         rest(loop, &loop->tasks[i], sim_program_pause_us());

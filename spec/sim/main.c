@@ -18,7 +18,7 @@
 #define JOBS_MAX 64
 #define CHUNK 32 /* schedules that a job takes at a time */
 #define TAIL_LINES 60
-#define FINDINGS_MAX 4
+#define FINDINGS_MAX 10
 
 static struct options {
     uint64_t first, last;
@@ -243,7 +243,9 @@ static int run_many(void)
 
 static int complain(void)
 {
-    fputs("usage: sim [--seed N | --seeds FROM-TO] [--jobs N] [--profile sound|broken]\n", stderr);
+    fputs("usage: sim [--seed N | --seeds FROM-TO] [--jobs N] [--profile sound|broken]\n"
+          "           [--plant clocks|crash]\n",
+          stderr);
     return 2;
 }
 
@@ -255,6 +257,10 @@ static bool read_option(const char *name, const char *value)
         options.profile_name = value;
         options.profile = strcmp(value, "broken") == 0 ? SIM_BROKEN : SIM_SOUND;
         return options.profile == SIM_BROKEN || strcmp(value, "sound") == 0;
+    }
+    if (strcmp(name, "--plant") == 0) {
+        sim_plant = strcmp(value, "clocks") == 0 ? SIM_PLANT_CLOCKS : SIM_PLANT_CRASH;
+        return sim_plant == SIM_PLANT_CLOCKS || strcmp(value, "crash") == 0;
     }
     if (end == value)
         return false;

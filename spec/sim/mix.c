@@ -119,12 +119,12 @@ static void draw_nodes(struct sim_mix *mix, struct sim_random *random)
 
 static void draw_processes(struct sim_mix *mix, struct sim_random *random)
 {
-    mix->processes = 2 + (int)below(random, mix->nodes == 5 ? 2 : 3);
+    mix->processes = 2 + (int)below(random, 2) + in_percent(random, 20);
     mix->locks = in_percent(random, 65) ? 1 : 1 + (int)below(random, SIM_LOCKS_MAX);
-    mix->rounds = 1 + (int)below(random, 4);
+    mix->rounds = 1 + (int)below(random, 3);
     for (int i = 0; i < mix->processes; i++) {
         mix->is_loop[i] = in_percent(random, 40);
-        mix->tasks[i] = 1 + (int)below(random, 3);
+        mix->tasks[i] = in_percent(random, 50) ? 2 : 1 + 2 * (int)below(random, 2);
     }
 }
 

@@ -45,19 +45,19 @@ static int64_t draw_max_hold_ms(void)
     return sim_below(4) == 0 ? sim_below(4 * sim.mix.ttl_ms) : RLK_NEVER;
 }
 
+/* One draw after the other, since compilers are free in the order of what stands in one
+ * expression. */
 struct rlk_terms sim_program_terms(void)
 {
     const struct sim_mix *mix = &sim.mix;
-    int64_t ttl_ms =
-        mix->mixed_ttls ? mix->ttl_ms / 4 + sim_below(mix->ttl_ms * 3 / 4) + 1 : mix->ttl_ms;
-    return (struct rlk_terms){
-        .ttl_ms = ttl_ms,
-        .wait_ms = draw_wait_ms(),
-        .max_hold_ms = draw_max_hold_ms(),
-        .fence_ttl_s = RLK_FENCE_TTL_S,
-        .renew = sim_below(100) < mix->renew_percent,
-        .fair = mix->all_fair || (mix->any_fair && sim_below(2) == 0),
-    };
+    struct rlk_terms terms = {.ttl_ms = mix->ttl_ms, .fence_ttl_s = RLK_FENCE_TTL_S};
+    if (mix->mixed_ttls)
+        terms.ttl_ms = mix->ttl_ms / 4 + sim_below(mix->ttl_ms * 3 / 4) + 1;
+    terms.wait_ms = draw_wait_ms();
+    terms.max_hold_ms = draw_max_hold_ms();
+    terms.renew = sim_below(100) < mix->renew_percent;
+    terms.fair = mix->all_fair || (mix->any_fair && sim_below(2) == 0);
+    return terms;
 }
 
 struct rlk_terms sim_program_last_terms(void)

@@ -95,7 +95,8 @@ static void reopen(struct script *script)
 static void go_round(struct script *script)
 {
     rest(script, sim_program_pause_us());
-    if (!acquire(script, (int)sim_below(sim.mix.locks), sim_program_terms()))
+    int lock = (int)sim_below(sim.mix.locks);
+    if (!acquire(script, lock, sim_program_terms()))
         return;
     hold(script);
     if (sim_strikes(SIM_CLOSE))

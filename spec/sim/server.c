@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "history.h"
+#include "dialogue.h"
 #include "judge.h"
 #include "redis.h"
 #include "report.h"
@@ -55,7 +55,7 @@ static void answer(struct sim_connection *connection, struct sim_session *sessio
         return;
     if (connection)
         sim_network_reply(connection, bytes, len);
-    sim_history_reply(connection, bytes, len);
+    sim_dialogue_reply(connection, bytes, len);
     sim_session_sent(session, len);
 }
 
@@ -85,6 +85,7 @@ static size_t refuse_or_pass(struct sim_connection *connection, const char *byte
         return 0;
     if (refusal && sim_resp_is_script(bytes, command)) {
         answer(connection, connection->session);
+        sim_dialogue_refusal(connection, command, refusal);
         sim_network_reply(connection, refusal, strlen(refusal));
         sim_disturb(SIM_BUSY, sim.now_us);
         sim_judge_refused(connection->node, refusal);
@@ -126,7 +127,7 @@ static void read_arrived(struct sim_connection *connection)
         read_one_by_one(connection, now_ms);
     else
         read_all(connection, now_ms);
-    sim_history_requests(connection);
+    sim_dialogue_requests(connection);
     answer(connection, connection->session);
     answer_others(connection->node);
     sim_judge_commands(connection);

@@ -4,29 +4,37 @@
 # SIM_BUILD  where it is built
 # SEED=n     one schedule, with its history; SEEDS=from-to others than the first 100 000
 # PROFILE    sound, or broken: what the library assumes does not hold
-# JOBS       how many run at a time
+# JOBS       how many run at a time; one for each processor, unless given
 
 SIM_ROOT ?= csrc
-SIM_BUILD ?= build/sim
+SIM_BUILD ?= $(if $(filter build/lint/%,$(BUILD)),$(BUILD)/sim,build/sim)
+SIM_CFLAGS ?= $(if $(filter build/lint/%,$(BUILD)),-O1,-O2 -g -flto=auto)
 SIM := $(SIM_BUILD)/sim
 
+# All of the core, and of io what does not itself speak to the operating system.
 SIM_SHIPPED := $(patsubst $(SIM_ROOT)/%.c,$(SIM_BUILD)/%.o,$(wildcard $(SIM_ROOT)/core/*.c) \
     $(addprefix $(SIM_ROOT)/io/,client.c engine.c holding.c loop.c operation.c outbox.c peer.c \
     scope.c settings.c))
-SIM_OWN := $(patsubst spec/sim/%.c,$(SIM_BUILD)/own/%.o,$(filter-out spec/sim/redis%.c, \
+SIM_OWN := $(patsubst spec/sim/%.c,$(SIM_BUILD)/own/%.o,$(filter-out %_program.c %/redis_clock.c, \
     $(wildcard spec/sim/*.c)))
 SIM_SCRIPTS := $(SIM_BUILD)/generated/scripts_text.h
-SIM_CFLAGS ?= -O2 -g
 SIM_COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -I$(SIM_ROOT) \
-    -I$(SIM_BUILD)/generated -Ispec $(HIREDIS_FLAGS) $(CPPFLAGS) $(SIM_CFLAGS)
+    -I$(SIM_BUILD)/generated -Ispec $(HIREDIS_FLAGS) $(OPENSSL_FLAGS) \
+    $(patsubst -I%,-isystem %,$(call package,--cflags luajit)) $(CPPFLAGS) $(SIM_CFLAGS)
+SIM_LINK = $(CC) -pthread $(WARNINGS) $(SIM_CFLAGS) $(LDFLAGS)
+SIM_LIBS = $(call package,--libs luajit) $(HIREDIS_LIBS) -lcrypto -lm
 
 $(SIM_BUILD)/compile: FORCE
 	$(call stamp,$(SIM_COMPILE))
+
+$(SIM_BUILD)/link: FORCE
+	$(call stamp,$(SIM_LINK) $(SIM_OWN) $(SIM_SHIPPED) $(SIM_LIBS))
 
 $(SIM_SCRIPTS): $(SIM_ROOT)/core/scripts/embed.sh $(wildcard $(SIM_ROOT)/core/scripts/*.lua)
 	@mkdir -p $(@D)
 	$(Q)sh $< $(SIM_ROOT)/core/scripts >$@.$$$$ && mv $@.$$$$ $@
 
+# What the shipped sources ask the operating system for, they ask the simulated process for.
 $(SIM_SHIPPED): $(SIM_BUILD)/%.o: $(SIM_ROOT)/%.c $(SIM_BUILD)/compile spec/sim/replaced.h | $(SIM_SCRIPTS)
 	@mkdir -p $(@D); echo '  CC  $@'
 	$(Q)$(SIM_COMPILE) -include spec/sim/replaced.h -MMD -MP -c -o $@ $<
@@ -35,11 +43,13 @@ $(SIM_OWN): $(SIM_BUILD)/own/%.o: spec/sim/%.c $(SIM_BUILD)/compile | $(SIM_SCRI
 	@mkdir -p $(@D); echo '  CC  $@'
 	$(Q)$(SIM_COMPILE) -fno-builtin-malloc -MMD -MP -c -o $@ $<
 
-$(SIM): $(SIM_OWN) $(SIM_SHIPPED) $(SIM_REDIS_OBJECTS)
+$(SIM): $(SIM_OWN) $(SIM_SHIPPED) $(SIM_BUILD)/link
 	@echo '  LD  $@'
-	$(Q)$(CC) -pthread $(SIM_CFLAGS) $(LDFLAGS) -o $@ $^ $(SIM_REDIS_LIBS) $(HIREDIS_LIBS)
+	$(Q)$(SIM_LINK) -o $@ $(SIM_OWN) $(SIM_SHIPPED) $(SIM_LIBS)
 
 -include $(SIM_SHIPPED:.o=.d) $(SIM_OWN:.o=.d)
+
+specs everything: $(SIM)
 
 .PHONY: sim sim-build
 sim-build: $(SIM)

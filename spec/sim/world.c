@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "events.h"
@@ -21,6 +22,7 @@
 #define SETTLE_US 5000000 /* after everybody has ended: what is on its way arrives */
 
 struct sim_world sim;
+enum sim_plant sim_plant;
 struct sim_report sim_count;
 
 const char *sim_lock_name(int lock, size_t *len)
@@ -81,6 +83,8 @@ static void begin(uint64_t seed, enum sim_profile profile)
     sim.healed_us = 0;
     sim.disturbed_until_us = -1;
     sim_mix_draw(&sim.mix, profile, &sim.random);
+    if (sim_plant == SIM_PLANT_CLOCKS)
+        sim.mix.node_ppm = 100000;
     begin_settings();
     begin_links();
     sim_servers_begin();
@@ -119,6 +123,8 @@ static void happen(struct sim_event event)
         sim_foreign_act();
         break;
     case SIM_HEALS:
+        if (sim_plant == SIM_PLANT_CRASH)
+            abort();
         sim_faults_heal();
         break;
     }

@@ -111,6 +111,14 @@ void sim_disturb(enum sim_fault fault, int64_t until_us);
 /* What the schedule shows of a name, such as "order:1". */
 const char *sim_lock_name(int lock, size_t *len);
 
+/* For the specs of the simulator itself: something that the judge has to find. */
+enum sim_plant {
+    SIM_NO_PLANT,
+    SIM_PLANT_CLOCKS, /* those of the servers run further apart than the drift allows */
+    SIM_PLANT_CRASH,  /* the program ends by a signal, in the middle of a schedule */
+};
+extern enum sim_plant sim_plant;
+
 /* Runs one schedule to its end. */
 void sim_world_run(uint64_t seed, enum sim_profile profile);
 

@@ -1,0 +1,137 @@
+--- The simulator keeps its word: a seed is one schedule, what it judges holds, what does not hold is
+-- found and named, and where the library's assumptions are broken the store is safe all the same.
+
+if jit then
+    return -- the program depends on no Lua of the spec's: once is enough
+end
+
+local keeper = require "keeper"
+
+local SIM = "build/sim/sim"
+
+-- Its output and exit code.
+local function run(arguments)
+    local file = os.tmpname()
+    local _, _, code = os.execute(("%s %s >%s 2>&1"):format(SIM, arguments, keeper.quote(file)))
+    local pipe = assert(io.open(file))
+    local output = pipe:read "a"
+    pipe:close()
+    os.remove(file)
+    return output, code
+end
+
+-- What follows the name in a table of the summary, as a number.
+local function figure(output, name)
+    local text = output:match("\n  " .. name:gsub("%p", "%%%0") .. " +(%d+)")
+    return assert(tonumber(text), "no figure of " .. name .. " in\n" .. output)
+end
+
+local function digest(output)
+    return assert(output:match "digest (%x+)", output)
+end
+
+describe("a schedule", function()
+    it("is the same each time, byte by byte", function()
+        for seed = 1, 12 do
+            local first, code = run("--seed " .. seed)
+            assert.equal(0, code, first)
+            assert.equal(first, (run("--seed " .. seed)))
+        end
+    end)
+
+    it("does not depend on what ran before it in the same process", function()
+        local alone = digest(run "--seeds 300-300 --jobs 1")
+        local before = digest(run "--seeds 200-299 --jobs 1")
+        local both = digest(run "--seeds 200-300 --jobs 1")
+        local function low(text)
+            return tonumber(text:sub(-8), 16)
+        end
+        assert.equal(low(both), low(alone) ~ low(before)) -- a digest is the exclusive or of all
+    end)
+
+    it("tells who did what, on which node, with which token, fence and answer", function()
+        local history = run "--seed 1"
+        for _, pattern in ipairs {
+            "faults for %d+%.%d+ s",
+            "%d+%.%d+  [sl][co][ro]%w* %d +asks for order:1, ttl %d+ ms",
+            "node %d +runs for [sl]%w+ %d: acquire order:1 {order:1}:fence [%w_-]+ %d+ %d+",
+            "node %d +answers [sl]%w+ %d: granted",
+            "owns order:1, fence %d+, token [%w_-]+, for %d+ ms",
+            "all is well from now on",
+        } do
+            assert.matches(pattern, history)
+        end
+    end)
+end)
+
+describe("many schedules", function()
+    local output, code, plain
+
+    setup(function()
+        output, code = run "--seeds 1-2000 --jobs 2"
+        plain = run "--seeds 1-400 --jobs 1"
+    end)
+
+    it("violate nothing, and come to every check and every fault", function()
+        assert.equal(0, code, output)
+        assert.matches("\n0 violations;", output)
+        assert.equal(2000, figure(output, "schedules"))
+        assert.is_true(figure(output, "granted") > 4000)
+        assert.is_nil(output:match "never checked")
+        local faults = output:match "\n  fault.-\n\n"
+        local _, classes = faults:gsub("\n", "\n")
+        assert.is_true(classes - 2 >= 28, faults)
+    end)
+
+    it("are the same, whoever runs which", function()
+        assert.equal(digest(plain), digest(run "--seeds 1-400 --jobs 3"))
+    end)
+end)
+
+describe("the judge", function()
+    it("names what does not hold, with seed, time, history, and how to see it again", function()
+        local output, code = run "--seeds 1-40 --plant clocks"
+        assert.equal(1, code, output)
+        local seed = output:match 'seed (%d+), at %d+%.%d+ s: "backed" does not hold'
+        assert.is_string(seed, output)
+        assert.matches("make sim SEED=" .. seed .. "\n", output)
+        assert.matches("\n +%d+%.%d+  node %d +runs for", output)
+        assert.matches("backed does not hold", (run("--plant clocks --seed " .. seed)))
+    end)
+
+    it("takes a crash for a violation, and the others go on", function()
+        local output, code = run "--seeds 1-40 --jobs 1 --plant crash"
+        assert.equal(1, code, output)
+        assert.matches('seed 1, at %d+%.%d+ s: "no crash" does not hold', output)
+    end)
+end)
+
+describe("where what the library assumes does not hold", function()
+    it("two may hold a lock, and the fence refuses the late writer, every time", function()
+        local output, code = run "--seeds 1-1000 --jobs 2 --profile broken"
+        assert.equal(0, code, output)
+        assert.is_true(figure(output, "double holders") > 0)
+        assert.is_true(figure(output, "of them refused") > 0)
+        local row = "\n  %s +%%d+ +(%%d+) +%%d+ +(%%d+) +(%%d+) "
+        for _, cause in ipairs {
+            "clock rates beyond the drift", "clocks set", "data lost without a guard",
+        } do
+            local with_two, refused, stale = output:match(row:format(cause))
+            assert.is_true(tonumber(with_two) > 0, cause)
+            assert.is_true(tonumber(refused) > 0, cause)
+            assert.equal("0", stale, cause)
+        end
+    end)
+end)
+
+describe("the program", function()
+    it("says how it is used, if it does not understand", function()
+        for _, arguments in ipairs {
+            "--seed", "--seed x", "--seeds 5-1", "--profile odd", "--jobs 0",
+        } do
+            local output, code = run(arguments)
+            assert.equal(2, code, arguments)
+            assert.matches("^usage:", output)
+        end
+    end)
+end)

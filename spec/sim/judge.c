@@ -219,13 +219,12 @@ static void on_extended(int number, int64_t deadline_ms)
     bool was_believed = sim_is_believed(tenure);
     bool is_excused = sim.profile == SIM_BROKEN || sim_token_is_robbed(tenure->token);
     sim_count.extensions++;
-    sim_judge_check(SIM_SOLE_EXTENSION,
-                    deadline_ms > tenure->deadline_ms && (is_excused || !has_newer_owner(number)),
-                    "%s extended %s, which has a newer owner",
-                    sim_process_name(sim_number_of(tenure->process)),
-                    sim_lock_name(tenure->lock, NULL));
     tenure->deadline_ms = deadline_ms;
     tenure->deadline_us = true_deadline(tenure);
+    sim_judge_check(
+        SIM_SOLE_EXTENSION, is_excused || !sim_is_believed(tenure) || !has_newer_owner(number),
+        "%s extended %s, which has a newer owner", sim_process_name(sim_number_of(tenure->process)),
+        sim_lock_name(tenure->lock, NULL));
     if (!was_believed && sim_is_believed(tenure))
         judge_against_others(number);
     sim_history_process(tenure->process, "has %s for %lld ms more",
@@ -312,7 +311,7 @@ void sim_judge_releases(int number)
     struct tenure *tenure = &tenures[number];
     look_at(number);
     tenure->released_us = sim.now_us;
-    tenure->lapsed_at_release = sim.now_us >= tenure->deadline_us;
+    tenure->lapsed_at_release = !tenure->has_ended && sim.now_us >= tenure->deadline_us;
     sim_history_process(tenure->process, "releases %s", sim_lock_name(tenure->lock, NULL));
 }
 

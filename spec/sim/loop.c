@@ -413,7 +413,7 @@ static void end(struct loop *loop)
     drop_client(loop);
     take_notices(loop);
     rlk_outbox_drop(loop->outbox);
-    loop->process->is_done = true;
+    sim_program_ends(loop->process);
 }
 
 void *sim_loop_run(void *process)

@@ -191,6 +191,7 @@ static enum sim_way other(enum sim_way way)
 
 static void vanish(struct sim_connection *connection)
 {
+    link_of(connection)->has_lost = true;
     connection->events++;
     sim_events_plan(sim.now_us + KEEPALIVE_US, SIM_IS_NOTICED, (unsigned)number_of(connection));
 }
@@ -204,6 +205,8 @@ static void cut(struct sim_connection *connection, enum sim_way way)
     sim_disturb(way == SIM_TO_SERVER ? SIM_CUT_REQUEST : SIM_CUT_REPLY, sim.now_us);
     if (connection->is_half_open && way == SIM_TO_CLIENT)
         vanish(connection);
+    if (connection->is_half_open)
+        link_of(connection)->has_lost = true;
     if (connection->is_half_open)
         sim_disturb(SIM_HALF_OPEN, SIM_NEVER); /* who waits to be woken there may wait for ever */
     else
@@ -417,14 +420,26 @@ void sim_network_lose_server(int node, bool is_silent)
     }
 }
 
+/* What was held up comes now, and not when it would have come. */
+static void let_through(struct sim_connection *connection, enum sim_way way)
+{
+    struct sim_pipe *pipe = pipe_of(connection, way);
+    connection->stalled_until_us[way] = 0;
+    pipe->room = SIM_NEVER;
+    pipe->last_us = sim.now_us;
+    for (uint32_t left = pipe->next - pipe->first; connection->is_used && left > 0; left--) {
+        pipe->last_us += 1 + sim_below(sim.mix.latency_us);
+        plan_arrival(connection, way, pipe->last_us);
+    }
+}
+
 void sim_network_heal(void)
 {
-    for (int i = 0; i < used_count; i++) {
-        struct sim_connection *connection = &connections[i];
-        connection->stalled_until_us[0] = connection->stalled_until_us[1] = 0;
-        connection->pipes[0].room = connection->pipes[1].room = SIM_NEVER;
-    }
     for (int process = 0; process < SIM_PROCESSES_MAX; process++)
         for (int node = 0; node < SIM_NODES_MAX; node++)
             memset(sim.links[process][node].blocked_until_us, 0, 2 * sizeof(int64_t));
+    for (int i = 0; i < used_count; i++) {
+        let_through(&connections[i], SIM_TO_SERVER);
+        let_through(&connections[i], SIM_TO_CLIENT);
+    }
 }

@@ -12,6 +12,12 @@ void sim_program_start(struct sim_process *process)
     sim_thread_start(process, is_loop ? sim_loop_run : sim_script_run, process);
 }
 
+void sim_program_ends(struct sim_process *process)
+{
+    process->is_done = true;
+    process->ended_us = sim.now_us;
+}
+
 struct rlk_client *sim_program_client(void)
 {
     return rlk_client_new(&sim.settings);

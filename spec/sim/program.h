@@ -10,6 +10,9 @@
 
 void sim_program_start(struct sim_process *process);
 
+/* On its thread, at its very end. */
+void sim_program_ends(struct sim_process *process);
+
 /* ---- for both shapes ---- */
 
 struct rlk_client *sim_program_client(void);

@@ -129,6 +129,6 @@ void *sim_script_run(void *process)
     finish(&script);
     close_client(&script);
     rlk_client_free(script.client);
-    script.process->is_done = true;
+    sim_program_ends(script.process);
     return NULL;
 }

@@ -16,6 +16,7 @@
 #define NOBODY (-1)
 #define QUEUE_TTL_MS 30000
 #define CLAIM_TTL_MS 1000
+#define BUSY_PAUSE_US 600000 /* until a busy node is told again, and some round trips */
 
 typedef uint8_t node_set;
 
@@ -29,6 +30,7 @@ struct token {
     node_set robbed;  /* by somebody else's hand */
     node_set late;    /* nodes to which it came by a connection that was given up */
     node_set refused; /* nodes that may have refused to release it */
+    int64_t busy_us;  /* when a node last was too busy to */
 };
 
 /* A key as it was when last looked at. */
@@ -224,9 +226,11 @@ static void on_departure(int node, const struct seen *before)
 
 /* It lasts longer than it did. Who sent that has still to be its owner, when he began the turn in
  * which he sent it; and what has been let go since was so in an earlier turn. */
-static void on_extension(int lock, int number, const struct sim_connection *connection)
+static void on_extension(int node, int lock, int number, const struct sim_connection *connection)
 {
-    const struct token *token = &tokens[number];
+    struct token *token = &tokens[number];
+    if (is_given_up(connection))
+        token->late |= bit(node);
     if (token->tenure == NOBODY || !connection || connection->was_short)
         return;
     const struct tenure *tenure = sim_tenure(token->tenure);
@@ -287,7 +291,7 @@ static void judge_key(int node, int lock, const struct sim_connection *connectio
         if (key->token != NOBODY)
             on_arrival(node, lock, key->token, connection);
     } else if (key->expires_us > before.expires_us) {
-        on_extension(lock, key->token, connection);
+        on_extension(node, lock, key->token, connection);
     }
     judge_believer(lock);
 }
@@ -317,9 +321,15 @@ static void judge_queue(int node, int lock, const struct sim_connection *connect
 void sim_judge_refused(int node, const char *error)
 {
     bool is_told_again = strncmp(error, "-BUSY", 5) == 0 || strncmp(error, "-LOADING", 8) == 0;
-    for (int lock = 0; lock < sim.mix.locks && !is_told_again; lock++)
-        if (seen[node][lock].token != NOBODY)
-            tokens[seen[node][lock].token].refused |= bit(node);
+    for (int lock = 0; lock < sim.mix.locks; lock++) {
+        struct token *token = &tokens[seen[node][lock].token];
+        if (seen[node][lock].token == NOBODY)
+            continue;
+        if (is_told_again)
+            token->busy_us = sim.now_us;
+        else
+            token->refused |= bit(node);
+    }
 }
 
 void sim_judge_commands(struct sim_connection *connection)
@@ -387,14 +397,19 @@ void sim_judge_foreign_wrote(int node, int lock, bool is_robbed)
 
 /* ---- the end ---- */
 
-/* A release that meets NOSCRIPT when nobody is there any more to repeat it is up to the ttl. */
+/* A release that meets NOSCRIPT when nobody is there any more to repeat it is up to the ttl, as is
+ * what a connection took with it that died without a word. */
 static bool may_be_left(int number, int node)
 {
     const struct token *token = &tokens[number];
-    if (sim.nodes[node].was_flushed)
+    if (sim.nodes[node].was_flushed ||
+        (token->process != NOBODY && sim.links[token->process][node].has_lost))
         return true;
     if (token->tenure != NOBODY && sim_tenure(token->tenure)->is_dropped)
         return true;
+    if (token->process != NOBODY && token->busy_us > 0 &&
+        token->busy_us + BUSY_PAUSE_US > sim.processes[token->process].ended_us)
+        return true; /* its client was closed before it was to be told again */
     return token->is_foreign || ((token->late | token->refused) & bit(node)) ||
            token->process == NOBODY || !sim.processes[token->process].is_alive;
 }

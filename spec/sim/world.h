@@ -32,6 +32,7 @@ struct sim_process {
     int64_t stopped_us; /* so long in all has it, or a thread of it, been stopped */
     bool is_alive;
     bool is_done; /* its program has ended */
+    int64_t ended_us;
 };
 
 /* A thread of a process; its number is its fiber's. */
@@ -51,6 +52,7 @@ struct sim_thread {
 struct sim_link {
     int64_t latency_us;
     int64_t blocked_until_us[2]; /* by way */
+    bool has_lost;               /* a connection died without a word, with what was on it */
 };
 
 struct sim_world {

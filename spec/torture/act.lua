@@ -4,6 +4,7 @@
 local Fleet = require "torture.fleet"
 local history = require "torture.history"
 local judge = require "torture.judge"
+local leftovers = require "torture.leftovers"
 local nemesis = require "torture.nemesis"
 local redis = require "torture.redis"
 local redlock = require "redlock"
@@ -15,6 +16,12 @@ local act = {}
 
 local START = 30 -- seconds until everybody has owned something for the first time
 local STOP = 20 -- seconds until everybody has ended
+
+local function append(list, more)
+    for _, item in ipairs(more) do
+        list[#list + 1] = item
+    end
+end
 
 -- ---- before ----
 
@@ -112,75 +119,22 @@ local function await_long_tenure(fleet, ttl)
     end, 12 * ttl)
 end
 
--- Locks go with their leases. What stands in queues is told at a release, and dropped if it does
--- not hear.
-local function look_for_leftovers(world, settings, result)
-    local client = redlock.new { nodes = world.urls.a, timeout = 2, ttl = 2, restart_guard = false }
-    local function left_over(matching)
-        local left = {}
-        for _, node in ipairs(world.nodes) do
-            for _, name in ipairs(judge.left_over(node:keys())) do
-                if not matching or name:find(matching) then
-                    left[#left + 1] = name
-                end
-            end
-        end
-        return left
+local function play_rounds(rounds, on, result, tell)
+    for index, round in ipairs(rounds) do
+        tell(index, round)
+        local played = nemesis.play(round, on)
+        result.rounds[index] = played
+        append(result.keys, played.keys)
+        append(result.forgotten, played.forgotten)
     end
-    local function go(matching, seconds)
-        local left
-        wait.wait_until(function()
-            left = left_over(matching)
-            return #left == 0
-        end, seconds)
-        return left
-    end
-    for _, name in ipairs(go("^[^{]", settings.ttl + 1)) do
-        result.keys[#result.keys + 1] = name .. " outlived its lease"
-    end
-    local names = {}
-    for _, key in ipairs(left_over ":queue$") do
-        names[key:match "^{(.*)}:queue$"] = true
-    end
-    for name in pairs(names) do
-        result.handed_over = result.handed_over + 1
-        assert(assert(client:acquire(name, { wait = 10 })):release())
-    end
-    client:close()
-    result.queues = go(nil, 2)
 end
 
-local function count_classes(sections)
-    local tenures = {}
-    for _, each in ipairs(sections) do
-        tenures[each.class] = (tenures[each.class] or 0) + (each.own and 1 or 0)
+local function count_forks(fleet)
+    local forks = 0
+    for _, client in ipairs(fleet.ended) do
+        forks = forks + client.reader.forks
     end
-    return tenures
-end
-
--- What came to pass in the rounds of each class.
-local function tell_rounds(rounds, sections)
-    for _, round in ipairs(rounds) do
-        round.tenures, round.lost, round.stale = 0, 0, 0
-    end
-    local function round_of(time)
-        for _, round in ipairs(rounds) do
-            if time >= round.from and time <= round.recovered then
-                return round
-            end
-        end
-    end
-    for _, each in ipairs(sections) do
-        local round = each.own and round_of(each.own)
-        if round and each.own <= round.healed then
-            round.tenures = round.tenures + 1
-        end
-        local lossy = each.lost and round_of(each.lost)
-        if lossy then
-            lossy.lost = lossy.lost + 1
-            lossy.stale = lossy.stale + each.stale
-        end
-    end
+    return forks
 end
 
 --- Plays an act.
@@ -191,7 +145,7 @@ end
 -- @tparam table random
 -- @tparam function tell called before each round with its number and the classes
 -- @treturn table `rounds`, `report` (see judge.lua), `wrong` (clients), `late` (never began),
--- `keys`, `queues`, `tenures` by class, `forks`, `sections`
+-- `keys`, `forgotten`, `queues` (findings), `handed_over`, `forks`, `sections`
 function act.play(world, settings, rounds, random, tell)
     settings.dir = make_directory(world, settings.name)
     empty(world)
@@ -200,39 +154,23 @@ function act.play(world, settings, rounds, random, tell)
     local rival = new_rival(world, settings, fleet)
     local on = {
         world = world, rival = rival, fleet = fleet, random = random,
-        ttl = settings.ttl, bound = settings.bound,
-        memories = {},
+        ttl = settings.ttl, bound = settings.bound, memories = {},
     }
-    local result = {
-        rounds = {}, keys = {}, forgotten = {}, queues = {}, handed_over = 0, forks = 0,
-        late = await_all(fleet),
-    }
-    for index, round in ipairs(rounds) do
-        tell(index, round)
-        result.rounds[index] = nemesis.play(round, on)
-        for _, kind in ipairs { "keys", "forgotten" } do
-            for _, text in ipairs(result.rounds[index][kind]) do
-                result[kind][#result[kind] + 1] = text
-            end
-        end
-    end
+    local result = { rounds = {}, keys = {}, forgotten = {}, late = await_all(fleet) }
+    play_rounds(rounds, on, result, tell)
     if settings.classes.steady then
         await_long_tenure(fleet, settings.ttl)
     end
-    local wrong = fleet:stop(STOP)
+    result.wrong = fleet:stop(STOP)
     rival:close()
-    look_for_leftovers(world, settings, result)
+    local outlived
+    outlived, result.queues, result.handed_over = leftovers.find(world, settings.ttl)
+    append(result.keys, outlived)
     local claims
     result.sections, claims = fleet:sections()
-    for _, text in ipairs(claims) do
-        wrong[#wrong + 1] = text
-    end
-    for _, client in ipairs(fleet.ended) do
-        result.forks = result.forks + client.reader.forks
-    end
-    result.wrong, result.tenures = wrong, count_classes(result.sections)
+    append(result.wrong, claims)
+    result.forks = count_forks(fleet)
     result.report = judge.judge(result.sections)
-    tell_rounds(result.rounds, result.sections)
     return result
 end
 

@@ -79,14 +79,4 @@ require "torture.faults.packets"(faults)
 require "torture.faults.clients"(faults)
 require "torture.faults.forgetting"(faults)
 
---- Ends everything that a fault may have begun and not ended, so that the nodes can be stopped.
-function faults.mend(world)
-    for _, node in ipairs(world.nodes) do
-        if node.replica then
-            node.replica:close()
-            node.replica = nil
-        end
-    end
-end
-
 return faults

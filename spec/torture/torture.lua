@@ -6,6 +6,7 @@ local nemesis = require "torture.nemesis"
 local processes = require "torture.processes"
 local profiles = require "torture.profiles"
 local random = require "torture.random"
+local report = require "torture.report"
 local system = require "torture.system"
 local verdict = require "torture.verdict"
 local worlds = require "torture.world"
@@ -35,7 +36,7 @@ local function is_listed(name, list)
     return #list == 0
 end
 
---- The classes of fault of a profile.
+-- The classes of fault of a profile.
 local function classes_of(profile, options)
     local classes = {}
     for _, class in ipairs(faults) do
@@ -93,8 +94,7 @@ local function play_act(world, options, profile, number, classes, most)
         options.tell(("%s %d, round %d of %d: %s"):format(
             profile.name, number, index, #rounds, table.concat(names, ", ")))
     end)
-    result.profile = profile
-    return result
+    return result, profile, settings.bound
 end
 
 local function play_all(world, options, total)
@@ -153,25 +153,21 @@ function torture.run(options)
     local total, world = verdict.new(), nil
     local ok, err = xpcall(function()
         world = start_world(options)
-        options.write(world.wire
-            and "far clients: a network of their own, packets through TUN devices\n"
-            or ("far clients: behind proxies, for want of a network of their own: %s\n"):format(
-                world.why_no_wire))
+        options.write(world:describe() .. "\n")
         play_all(world, options, total)
     end, debug.traceback)
-    say(options, "over")
-    if world then
-        total:take_log(world)
-        if world.fleet then
-            world.fleet:kill_all()
-        end
-        world:stop()
-    end
-    total:check_processes(processes.left())
+    say(options, ok and "all is over" or "it ends here")
     if not ok then
         total:fail("the harness itself", tostring(err))
     end
-    return total:print(options)
+    if world then
+        total:take_log(world)
+        total:take_packets(world)
+        world:stop()
+    end
+    total:check_processes(processes.left())
+    total:conclude()
+    return report.print(total, options.seed, options.write)
 end
 
 return torture

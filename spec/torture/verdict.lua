@@ -1,16 +1,12 @@
---- Adds up what acts have found, and says what passed.
+--- Adds up what acts have found: which checks passed, and what came to pass under each fault.
 
 local faults = require "torture.faults"
 local judge = require "torture.judge"
-
-local unpack = table.unpack or unpack
 
 local verdict = {}
 
 local Verdict = {}
 Verdict.__index = Verdict
-
-local SHOWN = 5 -- findings of a kind that are printed
 
 local TITLES = {
     overlap = "one owner at a time",
@@ -22,9 +18,13 @@ local TITLES = {
     told = "a loss is told once, and not while it is held",
 }
 
+--- @treturn Verdict with `order`, the checks, each with `title` and `findings`; `classes`, by the
+-- name of a fault; `clients`, tenures by class; `counts`; `outside`, how often what is not promised
+-- did not hold
 function verdict.new()
     return setmetatable({
-        checks = {}, order = {}, classes = {}, counts = {}, clients = {}, outside = {},
+        checks = {}, order = {}, classes = {}, clients = {}, outside = {},
+        counts = setmetatable({}, { __index = function() return 0 end }),
     }, Verdict)
 end
 
@@ -54,8 +54,7 @@ local function texts_of(findings)
     return texts
 end
 
-local function add_promises(self, result)
-    local profile = result.profile
+local function add_promises(self, result, profile)
     for _, kind in ipairs(judge.kinds) do
         local findings = texts_of(result.report.findings[kind])
         if profile.promises[kind] then
@@ -95,24 +94,11 @@ local function add_steps(self, result)
             end
             for _, section in ipairs(result.sections) do
                 local is_safe = section.own and (section.stands or 0) >= SAFE and is_within(section)
-                counts.safe = (counts.safe or 0) + (is_safe and 1 or 0)
+                counts.safe = counts.safe + (is_safe and 1 or 0)
             end
             check(self, "step-node: who stands on four nodes of five is alone", violations)
         end
     end
-end
-
-local function late_texts(result, classes)
-    local texts = {}
-    for _, client in ipairs(result.late) do
-        texts[#texts + 1] = client .. " never owned anything"
-    end
-    for _, round in ipairs(result.rounds) do
-        for _, client in ipairs(round.idle) do
-            texts[#texts + 1] = ("%s, after %s"):format(client, classes(round))
-        end
-    end
-    return texts
 end
 
 local function names_of(round)
@@ -121,6 +107,19 @@ local function names_of(round)
         names[index] = class.name
     end
     return table.concat(names, ", ")
+end
+
+local function late_texts(result)
+    local texts = {}
+    for _, client in ipairs(result.late) do
+        texts[#texts + 1] = client .. " never owned anything"
+    end
+    for _, round in ipairs(result.rounds) do
+        for _, client in ipairs(round.idle) do
+            texts[#texts + 1] = ("%s, after %s"):format(client, names_of(round))
+        end
+    end
+    return texts
 end
 
 local function add_class(self, class, round)
@@ -136,36 +135,75 @@ local function add_class(self, class, round)
     entry.recovery = math.max(entry.recovery, (round.recovered - round.healed) / 1e9)
 end
 
---- Adds an act.
-function Verdict:add(result)
-    local name = result.profile.name
-    add_promises(self, result)
-    add_steps(self, result)
-    check(self, name .. ": everybody owns something soon after healing",
-        late_texts(result, names_of))
-    check(self, name .. ": no key outlives its time", result.keys)
-    if result.profile.remembers then
-        check(self, name .. ": no node forgets a fence", result.forgotten)
+-- What came to pass in each round.
+local function tell_rounds(rounds, sections)
+    for _, round in ipairs(rounds) do
+        round.tenures, round.lost, round.stale = 0, 0, 0
     end
-    check(self, name .. ": no dead waiter stays in a queue", result.queues)
-    check(self, name .. ": clients end in good order, and what they check holds", result.wrong)
+    local function round_of(time)
+        for _, round in ipairs(rounds) do
+            if time >= round.from and time <= round.recovered then
+                return round
+            end
+        end
+    end
+    for _, each in ipairs(sections) do
+        local round = each.own and round_of(each.own)
+        if round and each.own <= round.healed then
+            round.tenures = round.tenures + 1
+        end
+        local lossy = each.lost and round_of(each.lost)
+        if lossy then
+            lossy.lost = lossy.lost + 1
+            lossy.stale = lossy.stale + each.stale
+        end
+    end
+end
+
+local function add_rounds(self, result)
+    tell_rounds(result.rounds, result.sections)
     for _, round in ipairs(result.rounds) do
         for _, class in ipairs(round.classes) do
             add_class(self, class, round)
         end
     end
+end
+
+local function add_counts(self, result)
+    local counts, clients = self.counts, self.clients
     for title, count in pairs(result.report.counts) do
-        self.counts[title] = (self.counts[title] or 0) + count
+        counts[title] = counts[title] + count
     end
-    for class, tenures in pairs(result.tenures) do
-        self.clients[class] = (self.clients[class] or 0) + tenures
-    end
-    local counts = self.counts
-    counts.forks = (counts.forks or 0) + result.forks
-    counts.handed_over = (counts.handed_over or 0) + result.handed_over
     for _, kind in ipairs(judge.kinds) do
-        counts[kind] = (counts[kind] or 0) + #result.report.findings[kind]
+        counts[kind] = counts[kind] + #result.report.findings[kind]
     end
+    counts.forks = counts.forks + result.forks
+    counts.handed_over = counts.handed_over + result.handed_over
+    for _, section in ipairs(result.sections) do
+        clients[section.class] = (clients[section.class] or 0) + (section.own and 1 or 0)
+    end
+end
+
+--- Adds an act, of a profile.
+-- @tparam table result see act.lua
+-- @tparam table profile
+-- @tparam number bound seconds in which everybody had to make progress
+function Verdict:add(result, profile, bound)
+    local function check_here(words, findings)
+        check(self, profile.name .. ": " .. words, findings)
+    end
+    add_promises(self, result, profile)
+    add_steps(self, result)
+    local soon = ("everybody owns something within %g s of healing"):format(bound)
+    check_here(soon, late_texts(result))
+    check_here("no key outlives its time", result.keys)
+    if profile.remembers then
+        check_here("no node forgets a fence", result.forgotten)
+    end
+    check_here("no dead waiter stays in a queue", result.queues)
+    check_here("clients end in good order, and what they check holds", result.wrong)
+    add_rounds(self, result)
+    add_counts(self, result)
 end
 
 local LOGGED = { "runtime error", "redlock:", "attempt to", "%[alert%].*signal 1[12467]" }
@@ -182,6 +220,26 @@ function Verdict:take_log(world)
         end
     end
     check(self, "nginx logs no error of Lua's", findings)
+end
+
+-- What a fault does to packets, by the name that the wire has for it.
+local PACKETS = {
+    ["packets-late"] = "late", ["packets-lost"] = "lost", ["packets-twice"] = "repeated",
+    ["packets-changed"] = "changed",
+}
+
+--- Takes down what has happened to packets, where there is a wire.
+function Verdict:take_packets(world)
+    local stats = world.wire and world.wire:stats()
+    for title, count in pairs(stats or {}) do
+        self.counts["packets " .. title] = count
+    end
+    local missed = {}
+    for name, title in pairs(PACKETS) do
+        local is_missed = stats and self.classes[name] and stats[title] == 0
+        missed[#missed + 1] = is_missed and "no packet was " .. title or nil
+    end
+    check(self, "packets were treated as it says", missed)
 end
 
 function Verdict:check_processes(left)
@@ -205,28 +263,28 @@ end
 
 local function check_coverage(self)
     local counts = self.counts
-    expect(self, "owners were compared", (counts.pairs or 0) > 0, "there were none")
-    expect(self, "fences were compared", (counts.fences or 0) > 0, "there were none")
-    expect(self, "the store was written to", (counts.accepted or 0) > 0, "never")
-    expect(self, "renewed leases outlived 2.5 ttls", (counts.outlived or 0) > 0, "none did")
+    expect(self, "owners were compared", counts.pairs > 0, "there were none")
+    expect(self, "fences were compared", counts.fences > 0, "there were none")
+    expect(self, "the store was written to", counts.accepted > 0, "never")
+    expect(self, "renewed leases outlived 2.5 ttls", counts.outlived > 0, "none did")
     if has_run(self, "stop-owner") then
-        expect(self, "the store refused who was late", (counts.stale or 0) > 0, "nobody was")
+        expect(self, "the store refused who was late", counts.stale > 0, "nobody was")
     end
     if has_run(self, "kill-owner") then
-        expect(self, "owners died owning", (counts.unfinished or 0) > 0, "none did")
+        expect(self, "owners died owning", counts.unfinished > 0, "none did")
     end
     if has_run(self, "fork") then
-        expect(self, "owners forked", (counts.forks or 0) > 0, "none did")
+        expect(self, "owners forked", counts.forks > 0, "none did")
     end
     if has_run(self, "forget-majority", "delete-locks", "flush-all") then
         expect(self, "outside the assumptions there were two owners",
-            (counts.overlap or 0) > 0, "the judge saw none")
+            counts.overlap > 0, "the judge saw none")
     end
     if has_run(self, "step-node") then
-        expect(self, "step-node: some stood on four nodes", (counts.safe or 0) > 0, "nobody did")
+        expect(self, "step-node: some stood on four nodes", counts.safe > 0, "nobody did")
     end
     if has_run(self, "forget-everything") then
-        expect(self, "without any memory a fence fell", (counts.inversion or 0) > 0,
+        expect(self, "without any memory a fence fell", counts.inversion > 0,
             "the judge saw none")
     end
     local missed = {}
@@ -238,78 +296,9 @@ local function check_coverage(self)
     check(self, "every fault was done", missed)
 end
 
--- ---- printing ----
-
-local function print_classes(self, write)
-    write(("\n%-20s %5s %9s %6s %6s %9s  %s\n"):format(
-        "fault", "times", "tenures", "lost", "stale", "recovery", "what is done"))
-    for _, class in ipairs(faults) do
-        local entry = self.classes[class.name]
-        if entry then
-            write(("%-20s %5d %9d %6d %6d %7.2f s  %s\n"):format(class.name, entry.times,
-                entry.tenures, entry.lost, entry.stale, entry.recovery, class.what))
-        end
-    end
-end
-
-local function print_clients(self, write)
-    local classes = {}
-    for class in pairs(self.clients) do
-        classes[#classes + 1] = class
-    end
-    table.sort(classes)
-    write "\nclients       tenures\n"
-    for _, class in ipairs(classes) do
-        write(("%-12s %8d\n"):format(class, self.clients[class]))
-    end
-end
-
-local function print_counts(self, write)
-    local counts = self.counts
-    local function line(words, ...)
-        local numbers = { ... }
-        for index, name in ipairs(numbers) do
-            numbers[index] = counts[name] or 0
-        end
-        write(words:format(unpack(numbers)) .. "\n")
-    end
-    write "\n"
-    line("%d sections: %d tenures, %d acquires in vain", "sections", "tenures", "refused")
-    line("%d tenures were lost, %d outlived 2.5 leases, %d were never finished (killed, aborted)",
-        "lost", "outlived", "unfinished")
-    line("the store accepted %d writes, and refused %d of late owners", "accepted", "stale")
-    line("%d losses were told by an event loop; %d forks; %d queues of the dead were emptied",
-        "told", "forks", "handed_over")
-    local titles = {}
-    for title in pairs(self.outside) do
-        titles[#titles + 1] = title
-    end
-    table.sort(titles)
-    for _, title in ipairs(titles) do
-        write(("%s: %d violations\n"):format(title, self.outside[title]))
-    end
-end
-
---- Prints the tables and the verdict.
--- @treturn boolean whether all passed
-function Verdict:print(options)
+--- Checks that there was something to check; to be called once, when all acts are added.
+function Verdict:conclude()
     check_coverage(self)
-    local write, passed, failed = options.write, 0, 0
-    print_classes(self, write)
-    print_clients(self, write)
-    print_counts(self, write)
-    write "\n"
-    for _, entry in ipairs(self.order) do
-        local count = #entry.findings
-        passed, failed = passed + (count == 0 and 1 or 0), failed + (count > 0 and 1 or 0)
-        write(("%-4s %s%s\n"):format(
-            count == 0 and "ok" or "FAIL", entry.title, count > 0 and ": " .. count or ""))
-        for index = 1, math.min(count, SHOWN) do
-            write("       " .. entry.findings[index] .. "\n")
-        end
-    end
-    write(("\nseed %d: %d passed, %d failed\n"):format(options.seed, passed, failed))
-    return failed == 0
 end
 
 return verdict

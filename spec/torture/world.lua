@@ -10,7 +10,6 @@ local keeper = require "keeper"
 local literal = require "support.literal"
 local nginx = require "support.nginx"
 local nodes = require "torture.nodes"
-local redis = require "torture.redis"
 local servers = require "servers"
 local system = require "torture.system"
 local wait = require "support.wait"
@@ -116,9 +115,9 @@ function World:save_settings(settings)
 end
 
 --- Starts nginx, with a client in each worker, for settings that were saved.
-function World:start_nginx(path, port)
+function World:start_nginx(path)
     self.nginx = nginx.start {
-        nodes = self.urls.b, workers = 2, level = "warn", port = port,
+        nodes = self.urls.b, workers = 2, level = "warn",
         http = "lua_check_client_abort on;",
         init = ('require("torture.programs.handler").init(%q)'):format(path),
         server = [[location = /work {
@@ -126,6 +125,15 @@ function World:start_nginx(path, port)
         }]],
     }
     return self.nginx
+end
+
+--- Says how far clients are treated.
+function World:describe()
+    if self.wire then
+        return "far clients: a network of their own, packets through TUN devices"
+    end
+    local words = "far clients: behind proxies, for want of a network of their own: %s"
+    return words:format(self.why_no_wire)
 end
 
 -- ---- what faults need ----
@@ -191,16 +199,13 @@ function World:await_age(seconds)
     end
 end
 
---- A line to the store.
-function World:ask_store(...)
-    self.store_line = self.store_line or redis.over(assert(redis.dial(self.store)))
-    return self.store_line:ask(...)
-end
-
 -- ---- the end ----
 
---- Stops everything.
+--- Stops everything, clients that are left included.
 function World:stop()
+    if self.fleet then
+        self.fleet:kill_all()
+    end
     nginx.stop_all()
     fault.stop_all()
     if self.wire then

@@ -18,7 +18,8 @@ local worker = {
     orders = told.orders, store = store.new(redis.dial, told.store),
 }
 
--- What the parent holds is not the child's; the child is a client like any other.
+-- What the parent holds is not the child's; the child is a client like any other. The parent waits
+-- for it with the lock in its hands, so it is quick.
 local function be_a_child(lock, n)
     worker.writer.sections = n * 1000000
     worker.store = store.new(redis.dial, told.store)
@@ -26,7 +27,7 @@ local function be_a_child(lock, n)
         worker.writer:note("wrong", "the child of a fork holds what its parent acquired")
     end
     section.run(worker, { name = lock.name, hold = 0.01, wait = 0 })
-    section.run(worker)
+    section.run(worker, { name = told.prefix .. "cold1", hold = 0.01, wait = 0.2 })
     if math.random(2) == 1 then
         client:close()
     end

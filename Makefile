@@ -54,7 +54,7 @@ SCRIPTS_TEXT := $(GENERATED)/scripts_text.h
 
 C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] spec/*/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
-LUA_FOLDERS := $(wildcard lua spec examples bench bin $(SCRIPTS))
+LUA_FOLDERS := $(wildcard lua spec examples bench $(SCRIPTS))
 
 .PHONY: build specs everything help test lint format bench bench-nginx demo asan tsan valgrind docs env \
     rock check-rock install clean FORCE
@@ -202,7 +202,7 @@ demo: $(MODULE) ## locks on five private Redis servers, with and without trouble
 # --- The sources.
 
 lint: ## luacheck, clang-format, and builds by gcc and clang without a warning
-	luacheck -q $(LUA_FOLDERS)
+	luacheck -q $(LUA_FOLDERS) $(wildcard bin/*)
 	@command -v clang-format >/dev/null || { echo "no clang-format here: skipped"; exit 0; }; \
 	    clang-format --dry-run --Werror $(C_FILES)
 	@for cc in gcc clang; do command -v $$cc >/dev/null || { echo "no $$cc here: skipped"; continue; }; \
@@ -227,6 +227,15 @@ LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(LIBDIR)
 INST_LUADIR ?= $(LUADIR)
+BINDIR ?= $(PREFIX)/bin
+COMMAND = $(DESTDIR)$(BINDIR)/redlock
+
+# The command says which Lua runs it, and where the library is. LuaRocks does that by a wrapper.
+define settle_command
+1s|.*|#!$(shell command -v $(LUA))|
+/^local function find_library/,/^end/c local function find_library() return "$(INST_LUADIR)", "$(INST_LIBDIR)" end
+endef
+export settle_command
 
 install: $(MODULE) ## into PREFIX, /usr/local unless given, for $(LUA); DESTDIR is honoured
 	install -d '$(DESTDIR)$(INST_LIBDIR)/redlock'
@@ -236,6 +245,10 @@ install: $(MODULE) ## into PREFIX, /usr/local unless given, for $(LUA); DESTDIR 
 	    install -m 644 lua/$$file "$(DESTDIR)$(INST_LUADIR)/$$file" && \
 	    echo "install $(DESTDIR)$(INST_LUADIR)/$$file" || exit 1; \
 	done
+ifneq ($(BINDIR),)
+	install -d '$(DESTDIR)$(BINDIR)'
+	sed "$$settle_command" bin/redlock >'$(COMMAND)' && chmod 755 '$(COMMAND)'
+endif
 
 ROCKSPEC := redlock-scm-1.rockspec
 

@@ -49,5 +49,7 @@ build = {
         OPENSSL_LIBDIR = "$(OPENSSL_LIBDIR)",
         INST_LIBDIR = "$(LIBDIR)",
         INST_LUADIR = "$(LUADIR)",
+        BINDIR = "",
     },
+    install = { bin = { redlock = "bin/redlock" } },
 }

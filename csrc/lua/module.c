@@ -40,5 +40,6 @@ int luaopen_redlock_core(lua_State *L)
     rlk_open_clients(L);
     rlk_open_locks(L);
     rlk_open_operations(L);
+    rlk_open_command(L);
     return 1;
 }

@@ -25,6 +25,7 @@ struct rlk_lua_lock {
 void rlk_open_clients(lua_State *L);
 void rlk_open_locks(lua_State *L);
 void rlk_open_operations(lua_State *L);
+void rlk_open_command(lua_State *L);
 
 /* Raise an error for anything else. */
 struct rlk_shared_client *rlk_check_client(lua_State *L, int index);

@@ -1,0 +1,42 @@
+--- What the command's exit codes mean, and how a verb ends with one. They are those of sysexits.h
+-- where that has a fitting one.
+-- @module redlock.command.exits
+-- @local
+
+local exits = {
+    OK = 0,
+    USAGE = 64, -- wrong words on the command line
+    UNAVAILABLE = 69, -- no majority of the nodes could be asked
+    SOFTWARE = 70, -- a bug of ours
+    SYSTEM = 71, -- the system refused something
+    LOCKED = 75, -- another holds the lock
+    LOST = 76, -- the lock was lost while it was needed
+    CONFIGURATION = 78, -- no nodes, or a file that does not read
+    TOO_LONG = 124, -- as of timeout(1)
+    NOT_EXECUTABLE = 126, -- as of the shell
+    NOT_FOUND = 127,
+}
+
+--- Ends the verb: the message goes to stderr, behind the verb's name.
+-- @tparam number code
+-- @tparam string message
+-- @tparam[opt] string hint what to do next, on a line of its own
+function exits.fail(code, message, hint)
+    error({ code = code, message = message, hint = hint }, 0)
+end
+
+local by_failure = {
+    locked = exits.LOCKED,
+    timeout = exits.LOCKED,
+    unavailable = exits.UNAVAILABLE,
+    lost = exits.LOST,
+}
+
+--- The exit code for a failure code of the library.
+-- @tparam string code
+-- @treturn number
+function exits.of(code)
+    return by_failure[code] or exits.SOFTWARE
+end
+
+return exits

@@ -1,0 +1,139 @@
+--- Help, made from the verbs' descriptions.
+-- @module redlock.command.usage
+-- @local
+
+local arguments = require "redlock.command.arguments"
+local connection = require "redlock.command.connection"
+local verbs = require "redlock.command.verbs"
+
+local usage = {}
+
+local WIDTH = 79
+local INDENT = "  "
+
+-- Fills lines with a text's words; the first line goes on behind what is there already.
+local function fill(text, indent, used)
+    local lines, line = {}, ""
+    local room = WIDTH - #indent
+    assert(used <= #indent or used == 0)
+    for word in text:gmatch "%S+" do
+        if line ~= "" and #line + 1 + #word > room then
+            lines[#lines + 1], line = line, word
+        else
+            line = line == "" and word or line .. " " .. word
+        end
+    end
+    lines[#lines + 1] = line
+    return table.concat(lines, "\n" .. indent)
+end
+
+-- Two columns.
+local function entry(head, text, column)
+    local indent = (" "):rep(column)
+    local lead = INDENT .. head
+    if #lead + 2 > column then
+        return lead .. "\n" .. indent .. fill(text, indent, 0) .. "\n"
+    end
+    return lead .. (" "):rep(column - #lead) .. fill(text, indent, 0) .. "\n"
+end
+
+--- How an option is written.
+-- @treturn string "-w, --wait DURATION"
+function usage.option(option)
+    return (option.short and "-" .. option.short .. ", " or "") .. "--" .. option.long
+        .. (option.value and " " .. option.value or "")
+end
+
+-- Paragraphs are filled anew, but for what is indented.
+local function paragraphs(text)
+    local list = {}
+    for block in (text .. "\n\n"):gmatch "%s-\n*(.-)\n%s*\n" do
+        if block ~= "" then
+            list[#list + 1] = block:find "^  " and block or fill(block, "", 0)
+        end
+    end
+    return table.concat(list, "\n\n")
+end
+
+local function list_options(title, options)
+    local lines = { "\n", title, ":\n" }
+    for _, option in ipairs(options) do
+        lines[#lines + 1] = entry(usage.option(option), option.help, 26)
+    end
+    return table.concat(lines)
+end
+
+local function own_options(verb)
+    local list = arguments.options(verb)
+    local count = #list - (verb.connects and #connection.options or 0)
+    return { (table.unpack or unpack)(list, 1, count) }
+end
+
+local function list_exits(verb)
+    if not verb.exits then
+        return ""
+    end
+    local lines = { "\nExit codes:\n" }
+    for _, pair in ipairs(verb.exits) do
+        lines[#lines + 1] = entry(tostring(pair[1]), pair[2], 8)
+    end
+    return table.concat(lines)
+end
+
+local function list_examples(verb)
+    if not verb.examples then
+        return ""
+    end
+    local lines = { "\nExamples:\n" }
+    for _, pair in ipairs(verb.examples) do
+        lines[#lines + 1] = INDENT .. fill(pair[1], INDENT, 0) .. ":\n"
+        lines[#lines + 1] = "    " .. pair[2]:gsub("\n", "\n    ") .. "\n"
+    end
+    return table.concat(lines)
+end
+
+--- The help of a verb.
+-- @tparam table verb
+-- @treturn string
+function usage.of_verb(verb)
+    local summary = verb.summary:sub(1, 1):upper() .. verb.summary:sub(2) .. ".\n\n"
+    local parts = {
+        ("Usage: redlock %s %s\n\n"):format(verb.name, verb.synopsis),
+        paragraphs(summary .. (verb.about or "")),
+        "\n",
+        list_options("Options", own_options(verb)),
+    }
+    if verb.connects then
+        parts[#parts + 1] = list_options("Where the nodes are", connection.options)
+    end
+    parts[#parts + 1] = list_exits(verb)
+    parts[#parts + 1] = list_examples(verb)
+    return table.concat(parts)
+end
+
+--- The help of the command as a whole.
+-- @treturn string
+function usage.overview()
+    local lines = { [[
+Usage: redlock VERB [OPTION...] [WORD...]
+
+Distributed locks on Redis, for the shell: on one node, or on a majority of
+several independent ones.
+
+Verbs:
+]] }
+    for _, verb in ipairs(verbs.all()) do
+        lines[#lines + 1] = entry(verb.name, verb.summary, 14)
+    end
+    lines[#lines + 1] = [[
+
+redlock VERB --help says more about each, redlock --version which one this is.
+The nodes are named by --node URL (once for each), by the variable
+REDLOCK_NODES, or in ~/.config/redlock.lua or /etc/redlock.lua:
+
+    return { nodes = { "redis://10.0.0.1:6379", "redis://10.0.0.2:6379" } }
+]]
+    return table.concat(lines)
+end
+
+return usage

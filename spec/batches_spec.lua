@@ -38,6 +38,18 @@ local function each_of_many(act, count)
     assert(loop.wait_until(function() return left == 0 end, ALONE))
 end
 
+-- How often the threads of this process beside its first have fallen asleep.
+local function count_sleeps()
+    local pipe = io.popen [[cd /proc/$PPID/task && ls | grep -vx $PPID |
+        xargs -I {} grep -h ^voluntary {}/status]]
+    local count = 0
+    for sleeps in pipe:read("*a"):gmatch "%d+" do
+        count = count + tonumber(sleeps)
+    end
+    pipe:close()
+    return count
+end
+
 setup(function()
     nodes = quorum.start(3)
     three = nodes:first(3)
@@ -81,6 +93,23 @@ describe("many locks", function()
             end
             each_of_many(function(index) assert.is_true(locks[index]:release()) end)
             assert.equal("", keys_on(nodes[1], "job*"))
+        end)
+    end)
+
+    it("let the engine sleep while a node takes its time to answer", function()
+        local proxy = fault.proxy(nodes[1])
+        local client = quorum.new_client { nodes = { proxy.url }, timeout = ALONE }
+        loop.run(function()
+            assert(client:acquire("job", { ttl = ALONE })):release()
+            proxy:set { hold_replies = true }
+            local lock
+            loop.spawn(function() lock = assert(client:acquire("job", { ttl = ALONE })) end)
+            local before = count_sleeps()
+            loop.sleep(0.5)
+            assert.is_true(count_sleeps() - before < 50)
+            proxy:set { hold_replies = false }
+            assert(loop.wait_until(function() return lock end, ALONE))
+            assert.is_true(lock:release())
         end)
     end)
 

@@ -441,22 +441,19 @@ static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
     return taken;
 }
 
-/* While nodes are busy with what they were sent, operations gather, and then travel together: that
- * costs the nodes, and us, much less for each. */
-static bool gathers(struct rlk_engine *engine)
+/* While nodes are busy with what they were sent just now, operations gather, and then travel
+ * together: that costs the nodes, and us, much less for each. */
+static bool gathers(const struct rlk_engine *engine, int64_t now_us)
 {
-    int64_t now_us = rlk_clock_us();
-    if (rlk_loop_in_flight(engine->loop) > 0 && now_us < engine->gather_until_us)
-        return true;
-    engine->gather_until_us = now_us + GATHER_US;
-    return false;
+    return rlk_loop_in_flight(engine->loop) > 0 && now_us < engine->gather_until_us;
 }
 
 /* When to stop. */
 static int64_t take_lists(struct rlk_engine *engine)
 {
     struct rlk_link submitted, given_up_list;
-    bool gathering = gathers(engine);
+    int64_t now_us = rlk_clock_us();
+    bool gathering = gathers(engine, now_us);
     rlk_list_init(&submitted);
     rlk_list_init(&given_up_list);
     pthread_mutex_lock(&engine->mutex);
@@ -469,6 +466,8 @@ static int64_t take_lists(struct rlk_engine *engine)
     int64_t stop_at_ms = engine->stop_at_ms;
     engine->sleeping_until_ms = AWAKE;
     pthread_mutex_unlock(&engine->mutex);
+    if (!rlk_list_is_empty(&submitted))
+        engine->gather_until_us = now_us + GATHER_US;
     take_arriving(engine, arriving);
     take_leaving(engine, leaving);
     take_submitted(engine, &submitted);
@@ -489,17 +488,16 @@ static bool has_arrivals(const struct rlk_engine *engine)
  * releases all the time a kick for every lock. */
 static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 {
-    int64_t now_ms = rlk_clock_ms();
-    bool busy = rlk_loop_in_flight(engine->loop) > 0;
-    if (busy)
+    int64_t now_us = rlk_clock_us(), now_ms = now_us / 1000;
+    bool gathering = gathers(engine, now_us);
+    if (gathering)
         *until_ms = rlk_earlier(*until_ms, now_ms + 1);
     pthread_mutex_lock(&engine->mutex);
-    bool idle = !has_arrivals(engine) && (busy || rlk_list_is_empty(&engine->submitted));
+    bool idle = !has_arrivals(engine) && (gathering || rlk_list_is_empty(&engine->submitted));
     if (now_ms < engine->horizon_ms && engine->horizon_ms < *until_ms)
         *until_ms = engine->horizon_ms;
-    /* A busy one wakes within a millisecond by itself, so nobody kicks it for a submission. */
     if (idle)
-        engine->sleeping_until_ms = busy ? AWAKE : *until_ms;
+        engine->sleeping_until_ms = gathering ? AWAKE : *until_ms;
     pthread_mutex_unlock(&engine->mutex);
     return idle;
 }

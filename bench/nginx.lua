@@ -17,6 +17,7 @@ local figures = require "figures"
 local report = require "report"
 local servers = require "servers"
 local shell = require "shell"
+local usage = require "usage"
 local worker = require "worker"
 
 local USAGE = [[
@@ -54,27 +55,6 @@ local function wrk(of, path, connections, seconds, check)
     }
 end
 
--- Microseconds of processor time that the servers have used so far.
-local function redis_cpu_us(nodes)
-    local sum = 0
-    for _, node in ipairs(nodes) do
-        local info = node:cli("INFO", "cpu")
-        for _, field in ipairs { "used_cpu_user", "used_cpu_sys" } do
-            sum = sum + assert(tonumber(info:match(field .. ":([%d.]+)")), info) * 1e6
-        end
-    end
-    return sum
-end
-
--- Microseconds of processor time that a process has used so far, where there is a /proc.
-local function process_cpu_us(pid)
-    local fields = {}
-    for field in (shell.read(("/proc/%d/stat"):format(pid)):match("%) (.*)") or ""):gmatch("%S+") do
-        fields[#fields + 1] = field
-    end
-    return ((tonumber(fields[12]) or 0) + (tonumber(fields[13]) or 0)) * 10000
-end
-
 local function flush(nodes)
     for _, node in ipairs(nodes) do
         node:cli("FLUSHALL", "SYNC")
@@ -94,11 +74,11 @@ local function run(bench, contestant, connections, seconds)
     flush(bench.nodes)
     local _, pid = bench.worker:settle()
     local nodes = { (table.unpack or unpack)(bench.nodes, 1, contestant.nodes) }
-    local redis_before, worker_before = redis_cpu_us(nodes), process_cpu_us(pid)
+    local redis_before, worker_before = usage.cpu_us_of_all(nodes), usage.cpu_us(pid)
     local result = wrk(bench.worker, contestant.path, connections, seconds)
     local completed = bench.worker:settle()
-    result.worker_us = (process_cpu_us(pid) - worker_before) / completed
-    result.redis_us = (redis_cpu_us(nodes) - redis_before) / completed
+    result.worker_us = (usage.cpu_us(pid) - worker_before) / completed
+    result.redis_us = (usage.cpu_us_of_all(nodes) - redis_before) / completed
     fail_on_errors(bench, contestant, result)
     return result
 end

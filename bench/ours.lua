@@ -1,36 +1,44 @@
---- The benchmark's contestant: acquire and release through this library, with its defaults.
--- Arguments: the nodes' URLs. Each line "run COUNT" on stdin is answered by a line "pairs seconds
--- p50 p99", the percentiles being those of the acquire in microseconds.
+--- The benchmark's contestant: this library, with its defaults. What is asked for stands in
+-- bench/peers/README.md.
+--
+--     ours.lua blocking|cqueues|luv PORT...
 
 local redlock = require "redlock"
-local socket = require "socket" -- for a clock that is finer than os.time
 
-local now = socket.gettime
-
-local function measure(client, count)
-    local acquire_seconds = {}
-    local start = now()
-    for index = 1, count do
-        local before = now()
-        local lock = assert(client:acquire("ours"))
-        acquire_seconds[index] = now() - before
-        assert(lock:release())
-    end
-    return now() - start, acquire_seconds
+local urls = {}
+for index = 2, #arg do
+    urls[index - 1] = "redis://127.0.0.1:" .. arg[index]
 end
+local client = redlock.new { nodes = urls }
+
+local commands = {}
 
 local function percentile(sorted, percent)
-    return sorted[math.floor(#sorted * percent / 100) + 1] * 1e6
+    return sorted[math.floor(#sorted * percent / 100) + 1] / 1000
 end
 
-local client = redlock.new { nodes = { ... } }
-for line in io.lines() do
-    local count = assert(tonumber(line:match("^run (%d+)$")), line)
+-- Acquires and releases one name until the time is over.
+function commands.pairs(seconds)
+    local now = require("luv").hrtime -- nanoseconds
+    local acquire_ns, count = {}, 0
     collectgarbage() -- every round starts alike
-    local seconds, acquire_seconds = measure(client, count)
-    table.sort(acquire_seconds)
-    print(("%d %.6f %.1f %.1f"):format(
-        count, seconds, percentile(acquire_seconds, 50), percentile(acquire_seconds, 99)))
+    local start, before = now(), now()
+    local finish = start + seconds * 1e9
+    while before < finish do
+        local lock = assert(client:acquire("ours"))
+        count = count + 1
+        acquire_ns[count] = now() - before
+        assert(lock:release())
+        before = now()
+    end
+    table.sort(acquire_ns)
+    return ("%d %.6f %.1f %.1f"):format(count, (before - start) / 1e9,
+        percentile(acquire_ns, 50), percentile(acquire_ns, 99))
+end
+
+for line in io.lines() do
+    local verb, rest = line:match("^(%a+) ?(.*)$")
+    print(commands[verb](tonumber(rest)))
     io.stdout:flush()
 end
 client:close()

@@ -1,159 +1,80 @@
---- Measures acquire+release pairs beside bare hiredis, on one private Redis server and on five.
--- All contestants stay alive and run in turns, in short rounds, so that whatever else the machine
--- does hits all of them alike. Ratios are taken within a round, then the median over the rounds.
+--- The benchmark: all contestants do the same jobs on private Redis servers, in turns, in one run.
+-- What it measures, and how, stands in docs/benchmarks.md.
 --
---     lua5.4 bench/run.lua [--nodes 1,5] [--rounds 9] [--seconds 0.3] [--json FILE]
+--     lua5.4 bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N] [--seconds S]
+--         [--warmup S] [--raw] [--realtime] [--out FOLDER]
 
 local root = arg[0]:match("^(.*)bench/run%.lua$") or "./"
-package.path = root .. "examples/?.lua;" .. root .. "bench/?.lua;" .. package.path
+package.path = ("%sexamples/?.lua;%sbench/?.lua;%s"):format(root, root, package.path)
 
 local command_line = require "command_line"
+local contestants = require "contestants"
 local figures = require "figures"
-local keeper = require "keeper"
+local machine = require "machine"
+local one_caller = require "scenes.one_caller"
+local quiet = require "quiet"
 local servers = require "servers"
+local shell = require "shell"
+local tables = require "tables"
 
-local FLOOR = "build/bench/floor"
-local SCRIPTS = "csrc/core/scripts"
-local LUAS = { "lua5.4", "luajit" }
+local USAGE = [[
+usage: bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N] [--seconds S]
+    [--warmup S] [--raw] [--realtime] [--out FOLDER]
+    --scenes       1: one node, one caller; 2: five nodes, one caller, then with one stopped, killed
+    --contestants  beginnings of names; all unless given
+    --rounds       how often each has its turn
+    --seconds      how long a turn takes
+    --warmup       how long each runs before the first turn
+    --raw          leaves it to the scheduler where everybody runs
+    --realtime     servers and contestants go before whatever else runs; needs the right to do so
+    --out          where results.json, results.txt and the plots go]]
+local DEFAULTS = {
+    scenes = "1,2", contestants = "", rounds = 15, seconds = 0.2, warmup = 0.5, raw = false,
+    realtime = false, out = "",
+}
+local SCENES = { one_caller.on_one_node, one_caller.on_five_nodes }
 
-local USAGE = "usage: bench/run.lua [--nodes 1,5] [--rounds N] [--seconds S] [--json FILE]"
-local DEFAULTS = { nodes = "1,5", rounds = 9, seconds = 0.3, json = "" }
-
-local function file_exists(path)
-    local file = io.open(path)
-    if file then
-        file:close()
-    end
-    return file ~= nil
-end
-
---- Contestants --------------------------------------------------------------------------------
-
-local function command_of_ours(lua, nodes)
-    local words = {
-        "export LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='build/" .. lua .. "/?.so;;'",
-        "unset LUA_PATH_5_4 LUA_CPATH_5_4; exec", lua, "bench/ours.lua",
+local function describe(options)
+    return {
+        machine = machine.describe(),
+        redis = shell.output("redis-server --version"):match("v=(%S+)"),
+        processors = options.place.text,
+        rounds = options.rounds,
+        seconds = options.seconds,
     }
-    words[1] = words[1] .. ";"
-    for _, node in ipairs(nodes) do
-        words[#words + 1] = node.url
-    end
-    return table.concat(words, " ")
 end
 
-local function command_of_floor(mode, nodes)
-    local words = { "exec", FLOOR, mode }
-    for _, node in ipairs(nodes) do
-        words[#words + 1] = node.port
-    end
-    return table.concat(words, " ")
+local function say(text)
+    print(text)
+    io.stdout:flush()
 end
 
-local function list_commands(nodes)
-    local list = {
-        { name = "floor, plain", command = command_of_floor("plain", nodes) },
-        { name = "floor, scripts", command = command_of_floor("scripts " .. SCRIPTS, nodes) },
-    }
-    for _, lua in ipairs(LUAS) do
-        if file_exists(root .. "build/" .. lua .. "/redlock/core.so") then
-            list[#list + 1] = { name = "ours, " .. lua, command = command_of_ours(lua, nodes) }
-        else
-            print(("ours, %s: not built (make LUA=%s)"):format(lua, lua))
+local function play(options)
+    local results = { about = describe(options), tables = {} }
+    say(("%s, Redis %s\n%s\n"):format(
+        results.about.machine, results.about.redis, results.about.processors))
+    for _, number in ipairs(command_line.numbers(options.scenes)) do
+        for _, result in ipairs(assert(SCENES[number], "no such scene")(options)) do
+            result.scene = number
+            table.insert(results.tables, result)
+            say(tables.text(result))
         end
     end
-    return list
-end
-
--- Its answers come through a pipe with a name, on which we block: polling would cost the others.
-local function start(contestant)
-    local child = keeper.new()
-    local pipe = keeper.quote(child.dir .. "/replies")
-    child:start(
-        ("mkfifo %s; cd %s; %s >%s"):format(
-            pipe, keeper.quote(root), contestant.command, pipe),
-        "test -p " .. pipe)
-    assert(child:started(), contestant.name)
-    contestant.child = child
-    contestant.replies = assert(io.open(child.dir .. "/replies", "r"))
-    contestant.rounds = {}
-end
-
-local function run(contestant, pairs_wanted)
-    contestant.child:tell(("run %d"):format(pairs_wanted))
-    local line = contestant.replies:read("*l")
-    if not line then
-        error(contestant.name .. " ended: " .. contestant.child:read("errors"), 0)
-    end
-    local count, seconds, p50, p99 = line:match("^(%S+) (%S+) (%S+) (%S+)$")
-    return { pairs_per_second = count / seconds, p50 = tonumber(p50), p99 = tonumber(p99) }
-end
-
-local function warm_up(contestant, seconds)
-    run(contestant, 200)
-    local rate = run(contestant, 1000).pairs_per_second
-    contestant.pairs = math.max(math.floor(rate * seconds), 100)
-end
-
---- Measuring and printing ---------------------------------------------------------------------
-
-local function summarise(contestants)
-    local rows, floor, with_scripts = {}, contestants[1].rounds, contestants[2].rounds
-    for index, contestant in ipairs(contestants) do
-        rows[index] = {
-            name = contestant.name,
-            pairs_per_second = figures.median(contestant.rounds, "pairs_per_second"),
-            acquire_p50_us = figures.median(contestant.rounds, "p50"),
-            acquire_p99_us = figures.median(contestant.rounds, "p99"),
-            to_floor_plain = figures.ratio(contestant.rounds, floor, "pairs_per_second"),
-            to_floor_scripts = figures.ratio(contestant.rounds, with_scripts, "pairs_per_second"),
-        }
-    end
-    return rows
-end
-
-local function measure(node_count, options)
-    local contestants = list_commands(servers.start(node_count))
-    for _, contestant in ipairs(contestants) do
-        start(contestant)
-        warm_up(contestant, options.seconds)
-    end
-    for round = 1, options.rounds do
-        for turn = 1, #contestants do -- another one begins each round
-            local contestant = contestants[(round + turn) % #contestants + 1]
-            contestant.rounds[round] = run(contestant, contestant.pairs)
-        end
-    end
-    for _, contestant in ipairs(contestants) do
-        contestant.replies:close()
-        contestant.child:close()
-    end
-    servers.stop_all()
-    return summarise(contestants)
-end
-
-local function print_rows(node_count, rows)
-    print(("\n%-18s %10s %12s %12s   %-19s %s"):format(
-        node_count == 1 and "one node" or node_count .. " nodes",
-        "pairs/s", "acquire p50", "acquire p99", "to floor, plain", "to floor, scripts"))
-    for _, row in ipairs(rows) do
-        print(("%-18s %10.0f %9.1f us %9.1f us   %-19s %s"):format(
-            row.name, row.pairs_per_second, row.acquire_p50_us, row.acquire_p99_us,
-            figures.show(row.to_floor_plain), figures.show(row.to_floor_scripts)))
-    end
+    return results
 end
 
 local function main()
     local options = command_line.parse(arg, DEFAULTS, USAGE)
-    local results = {}
-    for _, count in ipairs(command_line.numbers(options.nodes)) do
-        local rows = measure(count, options)
-        print_rows(count, rows)
-        results[#results + 1] = { nodes = count, contestants = rows }
-    end
-    print(("\nMedians of %d rounds; in brackets the smallest and largest ratio."):format(
-        options.rounds))
-    if options.json ~= "" then
-        figures.write_json(options.json, results)
+    options.root = root
+    options.contestants = contestants.choose(contestants.list(root), options.contestants)
+    options.place = quiet.begin(options)
+    local results = play(options)
+    quiet.finish()
+    servers.stop_all()
+    say(("Medians of %d rounds of %g s, in brackets the quartiles."):format(
+        options.rounds, options.seconds))
+    if options.out ~= "" then
+        figures.write_json(options.out .. "/results.json", results)
     end
 end
 

@@ -1,6 +1,7 @@
 --- Prints what bench/nginx.lua has measured, beside the goals.
 
 local figures = require "figures"
+local machine = require "machine"
 local shell = require "shell"
 
 local report = {}
@@ -15,11 +16,8 @@ local GOAL_CONNECTIONS = 128
 --- The machine and the programs that were measured, in one line.
 -- @treturn string
 function report.machine()
-    local model = shell.read("/proc/cpuinfo"):match("model name%s*:%s*([^\n]+)") or "?"
-    local kilobytes = tonumber(shell.read("/proc/meminfo"):match("MemTotal:%s*(%d+)") or 0)
     return table.concat({
-        ("%d x %s, %.0f GiB"):format(shell.output("nproc"), model, kilobytes / 1024 ^ 2),
-        shell.output("uname -sr"):match("[^\n]+"),
+        machine.describe(),
         shell.output("nginx -v"):match("nginx/%S+"),
         "Redis " .. shell.output("redis-server --version"):match("v=(%S+)"),
         shell.output("wrk -v"):match("wrk %S+"),
@@ -94,7 +92,7 @@ function report.print(own, shared, rounds, seconds)
     print_figures(shared, "handovers/s")
     print()
     print_goals(own)
-    print(("Medians of %d rounds of %d s; in brackets the smallest and largest ratio."):format(
+    print(("Medians of %d rounds of %d s; in brackets the quartiles."):format(
         rounds, seconds))
 end
 

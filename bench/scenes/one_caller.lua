@@ -1,0 +1,150 @@
+--- One caller acquires and releases: on one node, on five, and on five of which one is stopped, then
+-- killed.
+
+local company = require "company"
+local figures = require "figures"
+local turns = require "turns"
+local usage = require "usage"
+
+local one_caller = {}
+
+local ANSWER = "^(%d+) (%S+) (%S+) (%S+)$"
+
+local function play(nodes, seconds)
+    return function(entrant)
+        local client_us = usage.cpu_us(entrant.driver.pid)
+        local redis_us = usage.cpu_us_of_all(nodes)
+        local answer, reason = company.ask(entrant, "pairs " .. seconds, seconds)
+        if not answer then
+            return nil, reason
+        end
+        client_us = usage.cpu_us(entrant.driver.pid) - client_us
+        redis_us = usage.cpu_us_of_all(nodes) - redis_us
+        local count, took, p50, p99 = answer:match(ANSWER)
+        return {
+            pairs_per_second = count / took,
+            acquire_p50_us = tonumber(p50), acquire_p99_us = tonumber(p99),
+            client_us = client_us / count, redis_us = redis_us / count,
+        }
+    end
+end
+
+local COLUMNS = {
+    { field = "pairs_per_second", title = "pairs/s", format = "%.0f", better = "more" },
+    { field = "acquire_p50_us", title = "acquire p50, us", format = "%.1f", better = "less" },
+    { field = "acquire_p99_us", title = "acquire p99, us", format = "%.1f", better = "less" },
+    { field = "client_us", title = "own CPU, us/pair", format = "%.1f", better = "less" },
+    { field = "redis_us", title = "Redis CPU, us/pair", format = "%.1f", better = "less" },
+}
+
+local function with_columns(...)
+    local columns = { ... }
+    for index, column in ipairs(COLUMNS) do
+        table.insert(columns, index, column)
+    end
+    return columns
+end
+
+local OF_FLOOR = { field = "of_floor", title = "of hiredis", format = "%.2f", better = "more" }
+local OF_HEALTHY = {
+    field = "p99_of_healthy", title = "p99 to healthy", format = "%.2f", better = "less",
+}
+
+-- What is measured about an entrant that is not out; `extra` adds what is compared.
+local function row_of(entrant, extra)
+    local row = { name = entrant.name, out = entrant.out }
+    if not row.out then
+        for _, column in ipairs(COLUMNS) do
+            row[column.field] = figures.over_rounds(entrant.rounds, column.field)
+        end
+        extra(row, entrant)
+    end
+    return row
+end
+
+local function rows_of(entrants, extra)
+    local rows = {}
+    for index, entrant in ipairs(entrants) do
+        rows[index] = row_of(entrant, extra)
+    end
+    return rows
+end
+
+local function compare_with_floor(entrants)
+    local floor = entrants[1]
+    return function(row, entrant)
+        if floor.name == "hiredis" and not floor.out then
+            row.of_floor = figures.ratio(entrant.rounds, floor.rounds, "pairs_per_second")
+        end
+    end
+end
+
+-- Some need a while until they are as fast as they get, or know that a node is out of reach.
+local function measure(entrants, nodes, options)
+    turns.play(entrants, 1, play(nodes, options.warmup))
+    turns.play(entrants, options.rounds, play(nodes, options.seconds))
+end
+
+local function healthy(party, options, name, title)
+    measure(party.entrants, party.nodes, options)
+    return {
+        name = name, title = title, columns = with_columns(OF_FLOOR),
+        rows = rows_of(party.entrants, compare_with_floor(party.entrants)),
+    }
+end
+
+--- Scene 1.
+-- @tparam table options of the run
+-- @treturn {table,...} tables
+function one_caller.on_one_node(options)
+    local party = company.gather(options, 1, "alone")
+    local result = healthy(party, options, "one_node", "One node, one caller")
+    party:leave()
+    return { result }
+end
+
+-- Bare hiredis would wait for the missing node for ever.
+local function without_floor(entrants)
+    local others = {}
+    for _, entrant in ipairs(entrants) do
+        if not entrant.name:find("^hiredis") then
+            others[#others + 1] = entrant
+        end
+    end
+    return others
+end
+
+local function troubled(party, options, name, title, healthy_p99)
+    local entrants = without_floor(party.entrants)
+    measure(entrants, party.nodes, options)
+    return {
+        name = name, title = title, columns = with_columns(OF_HEALTHY),
+        rows = rows_of(entrants, function(row)
+            row.p99_of_healthy = figures.spread {
+                row.acquire_p99_us.median / healthy_p99[row.name],
+            }
+        end),
+    }
+end
+
+--- Scene 2.
+-- @tparam table options of the run
+-- @treturn {table,...} tables
+function one_caller.on_five_nodes(options)
+    local party = company.gather(options, 5, "alone")
+    local results = { healthy(party, options, "five_nodes", "Five nodes, one caller") }
+    local p99 = {}
+    for _, row in ipairs(results[1].rows) do
+        p99[row.name] = row.acquire_p99_us and row.acquire_p99_us.median
+    end
+    local last = party.nodes[5]
+    last:pause()
+    results[2] = troubled(party, options, "one_stopped", "Five nodes, one of them stopped", p99)
+    last:resume()
+    last:kill()
+    results[3] = troubled(party, options, "one_killed", "Five nodes, one of them killed", p99)
+    party:leave()
+    return results
+end
+
+return one_caller

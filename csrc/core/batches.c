@@ -119,10 +119,10 @@ static bool is_gathered_from(const struct rlk_batches *batches, int kind, struct
 static void flush(struct rlk_batches *batches, int kind)
 {
     struct rlk_batch *batch = &batches->gathered[kind];
+    if (rlk_buffer_len(&batch->requests) == 0)
+        return;
     const struct rlk_request *requests = requests_of(batch);
     size_t count = count_of(batch);
-    if (count == 0)
-        return;
     bool alone = count == 1 && kind != RLK_RENEWALS;
     enum rlk_request_kind sent_as = alone ? requests->kind : rlk_kind_of_many(requests->kind);
     struct rlk_memo *memo = &batches->memos[sent_as];

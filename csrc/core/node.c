@@ -41,6 +41,7 @@ struct rlk_node {
     redisReplyObjectFunctions functions;
     void *(*create_array)(const redisReadTask *, rlk_reader_count);
     redisReply *reply; /* the one that votes and wake-ups point into */
+    bool has_unread;   /* more may be read of what was fed */
     uint32_t index;    /* of the next vote in it */
     size_t unanswered; /* bytes since the last whole reply */
 };
@@ -65,6 +66,7 @@ static bool new_reader(struct rlk_node *node)
     node->reader->fn = &node->functions;
     node->reader->privdata = node;
     node->unanswered = 0;
+    node->has_unread = false;
     return true;
 }
 
@@ -319,6 +321,7 @@ void rlk_node_feed(struct rlk_node *node, const char *bytes, size_t len)
     if (node->phase != LOGGING_IN && node->phase != READY)
         return;
     node->unanswered += len;
+    node->has_unread = true;
     redisReaderFeed(node->reader, bytes, len); /* what goes wrong here, the next reply says */
 }
 
@@ -335,6 +338,7 @@ static bool read_reply(struct rlk_node *node)
     }
     node->reply = reply;
     size_t rest = reply ? node->reader->len - node->reader->pos : 0;
+    node->has_unread = rest > 0;
     if (node->unanswered - rest > RLK_REPLY_MAX)
         node->phase = BROKEN;
     if (reply)
@@ -444,8 +448,17 @@ static bool event_of_reply(struct rlk_node *node, struct rlk_event *event)
     return node->login.channel ? event_of_message(node, event) : event_of_answer(node, event);
 }
 
+/* Nothing has come since it was last asked: most looks at a node end here. */
+static bool is_quiet(const struct rlk_node *node)
+{
+    return node->phase == CLOSED ? rlk_buffer_len(&node->in_flight) == 0
+                                 : !node->has_unread && node->index == 0;
+}
+
 bool rlk_node_next_event(struct rlk_node *node, struct rlk_event *event)
 {
+    if (is_quiet(node))
+        return false;
     *event = (struct rlk_event){.uptime_s = -1};
     if (node->phase == CLOSED)
         return event_of_vote(node, event);

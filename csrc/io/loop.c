@@ -488,9 +488,9 @@ void rlk_loop_settle(struct rlk_loop *loop)
     loop->settled_ms = now_ms;
     for (int node = 0; node < loop->quorum.nodes; node++) {
         take_events(loop, node, now_ms);
-        rlk_peer_time(&loop->commands[node], now_ms);
-        rlk_peer_time(&loop->inboxes[node], now_ms);
-        take_events(loop, node, now_ms);
+        bool was_late = rlk_peer_time(&loop->commands[node], now_ms);
+        if (rlk_peer_time(&loop->inboxes[node], now_ms) || was_late)
+            take_events(loop, node, now_ms);
     }
     while ((lock = rlk_members_take_due(&loop->members, now_ms)) != NULL) {
         rlk_loop_top_up(loop);

@@ -210,14 +210,15 @@ bool rlk_peer_is_stalled(const struct rlk_peer *peer, int64_t now_ms)
            now_ms - peer->quiet_since_ms >= peer->timeout_ms;
 }
 
-void rlk_peer_time(struct rlk_peer *peer, int64_t now_ms)
+bool rlk_peer_time(struct rlk_peer *peer, int64_t now_ms)
 {
     if (now_ms < rlk_peer_next_time(peer))
-        return;
+        return false;
     if (peer->phase == RLK_PEER_DIALING)
         go_down(peer, RLK_TIMED_OUT, "no connection and login within the timeout", now_ms);
     else if (peer->phase == RLK_PEER_READY)
         go_down(peer, RLK_STALLED, "silent for four timeouts", now_ms);
+    return true;
 }
 
 int64_t rlk_peer_next_time(const struct rlk_peer *peer)

@@ -57,8 +57,8 @@ void rlk_peer_read(struct rlk_peer *peer, int64_t now_ms);
 /* The next event; a connection that is over yields its votes first. */
 bool rlk_peer_next_event(struct rlk_peer *peer, struct rlk_event *event, int64_t now_ms);
 
-/* Something is due: a dial took too long, a server is silent. */
-void rlk_peer_time(struct rlk_peer *peer, int64_t now_ms);
+/* True if something was due: a dial took too long, a server is silent. */
+bool rlk_peer_time(struct rlk_peer *peer, int64_t now_ms);
 int64_t rlk_peer_next_time(const struct rlk_peer *peer);
 
 /* Connected, but silent for longer than the timeout with requests in flight. */

@@ -89,7 +89,7 @@ describe("many locks", function()
             for index = 1, CROWD do
                 assert.equal(locks[index].token, quorum.ask(nodes[1], "GET", "job" .. index))
                 assert.equal(("%.0f"):format(locks[index].fence),
-                    quorum.ask(nodes[1], "GET", inbox.side("job" .. index, "fence")))
+                    quorum.ballot(quorum.ask(nodes[1], "GET", inbox.side("job" .. index, "fence"))))
             end
             each_of_many(function(index) assert.is_true(locks[index]:release()) end)
             assert.equal("", keys_on(nodes[1], "job*"))

@@ -168,6 +168,7 @@ static void set_vote(lua_State *L, const struct rlk_vote *vote)
     set_whole(L, "fence", vote->fence);
     set_whole(L, "waiters", vote->waiters);
     set_bytes(L, "text", vote->text, vote->text_len);
+    set_bytes(L, "details", vote->details, vote->details_len);
 }
 
 static void push_request(lua_State *L, const struct rlk_request *request)
@@ -181,6 +182,7 @@ static void push_request(lua_State *L, const struct rlk_request *request)
     set_whole(L, "ttl_ms", request->ttl_ms);
     set_whole(L, "fence", request->fence);
     set_whole(L, "fence_ttl_s", request->fence_ttl_s);
+    set_text(L, "identity", request->identity ? request->identity : "");
     set_text(L, "waiter", request->waiter);
     set_whole(L, "arrival_us", request->arrival_us);
     set_boolean(L, "queued", request->queued);
@@ -198,6 +200,7 @@ static struct rlk_request check_request(lua_State *L)
         .ttl_ms = whole_field(L, index, "ttl_ms", 0),
         .fence = whole_field(L, index, "fence", 0),
         .fence_ttl_s = whole_field(L, index, "fence_ttl_s", 0),
+        .identity = string_field(L, index, "identity", NULL),
         .arrival_us = whole_field(L, index, "arrival_us", 0),
         .queued = boolean_field(L, index, "queued"),
         .fair = boolean_field(L, index, "fair"),
@@ -319,7 +322,7 @@ static int set_quorum(lua_State *L)
     return 0;
 }
 
-/* quorum { nodes =, drift_factor = 0.01, inbox = "redlock:inbox", and what set takes } */
+/* quorum { nodes =, drift_factor = 0.01, inbox = "redlock:inbox", identity = "", and what set takes } */
 static int new_quorum(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -331,6 +334,9 @@ static int new_quorum(lua_State *L)
         copy_text(L, quorum->inbox, sizeof quorum->inbox, inbox, len);
     else
         memcpy(quorum->inbox, "redlock:inbox", sizeof "redlock:inbox");
+    const char *identity = string_field(L, 2, "identity", &len);
+    if (identity)
+        copy_text(L, quorum->identity, sizeof quorum->identity, identity, len);
     lua_getfield(L, 2, "drift_factor");
     quorum->drift_factor = luaL_optnumber(L, -1, 0.01);
     lua_pop(L, 1);
@@ -634,8 +640,8 @@ static int lock_tally(lua_State *L)
 {
     const struct rlk_lock *lock = check_lock(L);
     const struct rlk_tally *tally = &lock->tallies[check_node_number(L, lock)];
-    struct rlk_vote vote = {tally->reason,  tally->ttl_ms, tally->fence,
-                            tally->waiters, tally->text,   strlen(tally->text)};
+    struct rlk_vote vote = {tally->reason, tally->ttl_ms,       tally->fence, tally->waiters,
+                            tally->text,   strlen(tally->text), NULL,         0};
     lua_newtable(L);
     set_vote(L, &vote);
     return 1;

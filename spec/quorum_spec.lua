@@ -207,7 +207,8 @@ for count = 1, 5 do
             for index = 1, spare do
                 nodes[index]:resume()
                 assert.is_true(wait.wait_until(function() -- it was asked, and then released
-                    return nodes:ask(index, "GET", "{job}:fence") == ("%.0f"):format(fence)
+                    local remembered = quorum.ballot(nodes:ask(index, "GET", "{job}:fence"))
+                    return remembered == ("%.0f"):format(fence)
                 end))
             end
             assert.is_true(nodes:comes_to(0, "job"))

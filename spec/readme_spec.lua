@@ -3,6 +3,7 @@
 local keeper = require "keeper"
 local process = require "support.process"
 local redlock = require "redlock"
+local quorum = require "support.quorum"
 local servers = require "servers"
 
 local load_text = loadstring or load -- luacheck: ignore 113
@@ -63,7 +64,7 @@ describe("the README", function()
         assert.equal("", errors)
         assert.equal(0, status)
         local fence = assert(lines[1]:match("^order:42 is mine, with the fence (%d+)$"))
-        assert.equal(fence, server:cli("GET", "{order:42}:fence"))
+        assert.equal(fence, quorum.ballot(server:cli("GET", "{order:42}:fence")))
         assert.equal("0", server:cli("EXISTS", "order:42"))
     end)
 

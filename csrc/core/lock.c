@@ -595,6 +595,8 @@ void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms)
     assert(lock->state == RLK_IDLE && lock->tallies);
     lock->state = RLK_INSPECTING;
     lock->outcome = RLK_PENDING;
+    for (int node = 0; lock->findings && node < lock->quorum->nodes; node++)
+        rlk_buffer_clear(&lock->findings[node]);
     start_round(lock, RLK_INSPECT, rlk_all_nodes(lock->quorum), now_ms);
 }
 
@@ -619,6 +621,8 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
         lock->refused |= bit;
     lock->taken |= vote->reason == RLK_ANOTHERS;
+    if (lock->findings && vote->details_len > 0)
+        (void)rlk_buffer_append(&lock->findings[node], vote->details, vote->details_len);
     if (!lock->tallies)
         return;
     struct rlk_tally *tally = &lock->tallies[node];
@@ -893,6 +897,7 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->ttl_ms = lock->round_ttl_ms;
     request->fence = lock->lease.fence;
     request->fence_ttl_s = fence_ttl_s(lock);
+    request->identity = lock->quorum->identity;
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
     /* The others may end the round before this one has answered. */

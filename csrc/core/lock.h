@@ -15,6 +15,7 @@
 #ifndef RLK_LOCK_H
 #define RLK_LOCK_H
 
+#include "core/buffer.h"
 #include "core/debts.h"
 #include "core/quorum.h"
 #include "core/request.h"
@@ -83,8 +84,11 @@ struct rlk_lock {
     struct rlk_quorum *quorum;
     struct rlk_tally *tallies; /* one per node, or NULL: no reasons kept, nothing owed */
     struct rlk_key key;        /* borrowed */
-    uint64_t id;               /* the waiter's number within its inbox */
-    bool renewed_by_another;   /* set after rlk_lock_init(): a machine that adopts its leases renews
+    struct rlk_buffer
+        *findings;           /* set after rlk_lock_init() by who inspects, or NULL: one per node,
+                                    where the details of its vote are put */
+    uint64_t id;             /* the waiter's number within its inbox */
+    bool renewed_by_another; /* set after rlk_lock_init(): a machine that adopts its leases renews
                                   them, and this one must not, however late it hears of its grant */
 
     enum rlk_state state;

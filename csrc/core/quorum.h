@@ -15,7 +15,8 @@ struct rlk_quorum {
     double drift_factor;        /* share of a lease by which clocks may run apart; 0 to below 1 */
     int64_t timeout_ms;         /* how long an attempt waits for its nodes */
     char inbox[RLK_INBOX_SIZE]; /* the channel on which this loop hears wake-ups */
-    rlk_nodes inbox_ready;      /* nodes that confirmed the subscription */
+    char identity[RLK_IDENTITY_SIZE]; /* who holds its locks, for people to read; "": not told */
+    rlk_nodes inbox_ready;            /* nodes that confirmed the subscription */
 
     /* Topped up by the driver before every input to a lock; used up by the lock. */
     char token[RLK_TOKEN_SIZE]; /* "" once used */

@@ -12,6 +12,7 @@
 #define RLK_TOKEN_SIZE 29     /* 28 characters of base64url, and a NUL */
 #define RLK_INBOX_SIZE 40     /* "redlock:" and 28 characters, and a NUL */
 #define RLK_WAITER_SIZE 64    /* an inbox, '/', the decimal id of a waiter, and a NUL */
+#define RLK_IDENTITY_SIZE 256 /* who holds a lock, for people to read, and a NUL */
 #define RLK_BATCH_MAX 256     /* locks in one request of many */
 #define RLK_FENCE_TTL_S 86400 /* how long a node remembers a ballot, unless leases are longer */
 
@@ -62,6 +63,7 @@ struct rlk_request {
     int64_t ttl_ms;             /* lease */
     int64_t fence;              /* the ballot: below 2^53 */
     int64_t fence_ttl_s;        /* how long a node remembers the ballot */
+    const char *identity;       /* remembered with it; borrowed; NULL or "" for none */
     char waiter
         [RLK_WAITER_SIZE]; /* "" for none: who joins (acquire) or leaves (release) the queue */
     int64_t arrival_us;    /* wall clock: the waiter's rank */

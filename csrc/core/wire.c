@@ -9,8 +9,10 @@
 
 #define SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
 #define NUMBER_SIZE 24
+#define DIGITS "0123456789"
 #define WORDS_MAX (8 + 4 * RLK_BATCH_MAX)
 #define NOBODY "-" /* in the place of a waiter's id */
+#define MARK_LEN 8 /* of a token, where it stands in a fence */
 
 /* ---- requests ---- */
 
@@ -38,6 +40,13 @@ static const char *decimal(char text[NUMBER_SIZE], int64_t number)
         *--digit = (char)('0' + number % 10);
     while ((number /= 10) > 0);
     return digit;
+}
+
+static char *append_decimal(char *at, int64_t number)
+{
+    char text[NUMBER_SIZE];
+    const char *digits = decimal(text, number);
+    return append(at, digits, strlen(digits));
 }
 
 static void add(struct command *command, const char *word, size_t len)
@@ -158,6 +167,27 @@ static void begin_single(struct command *command, struct rlk_buffer *out,
     add_side_key(command, &request->key, suffix);
 }
 
+static size_t at_most(size_t most, const char *text)
+{
+    size_t len = strlen(text);
+    return len < most ? len : most;
+}
+
+/* What the fence becomes: the ballot, and for people to read, whose it is. */
+static void add_fence(struct command *command, const struct rlk_request *request)
+{
+    const char *identity = request->identity;
+    char text[NUMBER_SIZE + MARK_LEN + 2 + RLK_IDENTITY_SIZE];
+    char *at = append_decimal(text, request->fence);
+    if (identity && *identity) {
+        *at++ = ' ';
+        at = append(at, request->token, at_most(MARK_LEN, request->token));
+        *at++ = ' ';
+        at = append(at, identity, at_most(RLK_IDENTITY_SIZE - 1, identity));
+    }
+    add_made(command, text, (size_t)(at - text));
+}
+
 static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
 {
     bool waits = request->waiter[0] || request->fair;
@@ -168,7 +198,7 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
     begin_single(&command, out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
-    add_number(&command, request->fence);
+    add_fence(&command, request);
     if (names_fence_ttl)
         add_number(&command, request->fence_ttl_s);
     if (waits) {
@@ -186,7 +216,7 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
     begin_single(&command, out, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
-    add_number(&command, request->fence);
+    add_fence(&command, request);
     add_number(&command, request->fence_ttl_s);
     return end(&command);
 }
@@ -218,13 +248,6 @@ static void add_keys(struct command *command, const struct rlk_request *requests
         add(command, requests[i].key.bytes, requests[i].key.len);
     for (size_t i = 0; suffix && i < count; i++)
         add_side_key(command, &requests[i].key, suffix);
-}
-
-static char *append_decimal(char *at, int64_t number)
-{
-    char text[NUMBER_SIZE];
-    const char *digits = decimal(text, number);
-    return append(at, digits, strlen(digits));
 }
 
 /* One number if it is the same for all, else one for each. */
@@ -292,6 +315,7 @@ static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *r
     add_numbers(&command, requests, count, ttl_of);
     add_numbers(&command, requests, count, fence_ttl_of);
     add_waiters(&command, requests, count);
+    add_text(&command, requests->identity ? requests->identity : "");
     for (size_t i = 0; i < count; i++) {
         add_text(&command, requests[i].token);
         add_number(&command, requests[i].fence);
@@ -447,11 +471,13 @@ static bool is_text(const redisReply *reply)
 }
 
 /* The vote that comes with a fence, or without if the key of the fence holds something else:
- * that is this lock's trouble alone. */
+ * that is this lock's trouble alone. Behind a space may stand whose it is. */
 static struct rlk_vote vote_with_fence(enum rlk_reason reason, const redisReply *fence)
 {
     struct rlk_vote vote = {.reason = reason};
-    if (!rlk_wire_number(fence->str, (size_t)fence->len, &vote.fence))
+    size_t len = (size_t)fence->len, digits = strspn(fence->str, DIGITS);
+    bool is_fence = digits == len || fence->str[digits] == ' ';
+    if (!is_fence || !rlk_wire_number(fence->str, digits, &vote.fence))
         return (struct rlk_vote){.reason = RLK_BAD_FENCE};
     return vote;
 }
@@ -493,6 +519,19 @@ static struct rlk_vote vote_of_acquire(const redisReply *reply)
     return vote;
 }
 
+/* "ballot 8-characters-of-a-token identity": whose the fence is, if that token stands. */
+static void note_holder(struct rlk_vote *vote, const redisReply *fence)
+{
+    size_t mark = strspn(fence->str, DIGITS) + 1, identity = mark + MARK_LEN + 1;
+    size_t len = (size_t)fence->len;
+    if (len <= identity || fence->str[identity - 1] != ' ' || vote->text_len < MARK_LEN ||
+        memcmp(fence->str + mark, vote->text, MARK_LEN) != 0)
+        return;
+    len -= identity;
+    vote->details = fence->str + identity;
+    vote->details_len = len < RLK_IDENTITY_SIZE ? len : RLK_IDENTITY_SIZE - 1;
+}
+
 static struct rlk_vote vote_of_inspect(const redisReply *reply)
 {
     struct rlk_vote vote = {.reason = RLK_MALFORMED};
@@ -504,10 +543,11 @@ static struct rlk_vote vote_of_inspect(const redisReply *reply)
     vote = vote_with_fence(RLK_GRANTED, element[2]);
     vote.ttl_ms = element[1]->integer;
     vote.waiters = element[3]->integer;
-    if (vote.reason == RLK_GRANTED && is_text(element[0])) {
-        vote.text = element[0]->str;
-        vote.text_len = (size_t)element[0]->len;
-    }
+    if (vote.reason != RLK_GRANTED || !is_text(element[0]))
+        return vote;
+    vote.text = element[0]->str;
+    vote.text_len = (size_t)element[0]->len;
+    note_holder(&vote, element[2]);
     return vote;
 }
 

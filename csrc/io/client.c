@@ -32,7 +32,8 @@ struct rlk_client {
     struct rlk_link holdings;   /* that the program may still use */
     struct rlk_link operations; /* submitted, and not concluded */
     struct call calls[CALLS];
-    struct call *call; /* that is running, or ran last */
+    struct call *call;                         /* that is running, or ran last */
+    struct rlk_buffer findings[RLK_NODES_MAX]; /* of the last inspection */
 };
 
 /* ---- life ---- */
@@ -76,6 +77,11 @@ const struct rlk_settings *rlk_client_settings(const struct rlk_client *client)
 const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
 {
     return client->call->tallies;
+}
+
+const struct rlk_buffer *rlk_client_findings(const struct rlk_client *client)
+{
+    return client->call->lock.findings;
 }
 
 static void forget_operations(struct rlk_client *client)
@@ -351,6 +357,7 @@ enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key ke
     int64_t now_ms = rlk_clock_ms();
     if (!begin(client, key))
         return RLK_UNAVAILABLE;
+    client->call->lock.findings = client->findings;
     rlk_lock_inspect(&client->call->lock, now_ms);
     return run(client);
 }
@@ -726,6 +733,8 @@ void rlk_client_free(struct rlk_client *client)
     rlk_client_close(client, client->settings.timeout_ms);
     while ((link = rlk_list_first(&client->holdings)) != NULL) /* that were left */
         rlk_client_forget(client, rlk_owner(link, struct rlk_holding, client_link));
+    for (int node = 0; node < RLK_NODES_MAX; node++)
+        rlk_buffer_free(&client->findings[node]);
     rlk_settings_free(&client->settings);
     free(client);
 }

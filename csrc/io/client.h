@@ -50,6 +50,9 @@ enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key ke
 /* What each node said in the last call that waited. */
 const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client);
 
+/* The details of what each node found, if that was an inspection. */
+const struct rlk_buffer *rlk_client_findings(const struct rlk_client *client);
+
 /* ---- the same for programs that must not wait ---- */
 
 /* The engine runs it, and posts a notice with the tag. NULL if it could not be begun: the client is

@@ -73,9 +73,21 @@ void rlk_loop_top_up(struct rlk_loop *loop)
         rlk_random_token(loop->quorum.token);
 }
 
+/* "host:pid client_name purpose" */
+static void introduce(struct rlk_quorum *quorum, const struct rlk_settings *settings)
+{
+    char process[80];
+    if (settings->is_anonymous)
+        return;
+    rlk_name_process(process, sizeof process);
+    snprintf(quorum->identity, sizeof quorum->identity, "%s %s%s%s", process, settings->client_name,
+             settings->purpose[0] ? " " : "", settings->purpose);
+}
+
 static void seed_quorum(struct rlk_loop *loop)
 {
     char id[RLK_TOKEN_SIZE];
+    introduce(&loop->quorum, loop->settings);
     rlk_random_token(id);
     snprintf(loop->quorum.inbox, sizeof loop->quorum.inbox, "redlock:%s", id);
     rlk_random_bytes(&loop->quorum.random, sizeof loop->quorum.random);

@@ -15,9 +15,16 @@ struct rlk_operation *rlk_operation_new(enum rlk_request_kind kind, struct rlk_k
     memcpy(bytes, key.bytes, key.len);
     operation->key = (struct rlk_key){bytes, key.len};
     operation->kind = kind;
+    operation->nodes = nodes;
     operation->outcome = RLK_PENDING;
     atomic_init(&operation->references, 1);
-    return operation;
+    if (kind != RLK_INSPECT)
+        return operation;
+    operation->findings = calloc((size_t)nodes, sizeof *operation->findings);
+    if (operation->findings)
+        return operation;
+    free(operation);
+    return NULL;
 }
 
 void rlk_operation_retain(struct rlk_operation *operation)
@@ -33,6 +40,9 @@ void rlk_operation_drop(struct rlk_operation *operation)
         rlk_holding_drop(operation->holding);
     if (operation->outbox)
         rlk_outbox_drop(operation->outbox);
+    for (int node = 0; operation->findings && node < operation->nodes; node++)
+        rlk_buffer_free(&operation->findings[node]);
+    free(operation->findings);
     free(operation->report);
     free(operation);
 }

@@ -33,7 +33,9 @@ struct rlk_operation {
 
     /* the engine's, until the notice is posted */
     enum rlk_outcome outcome;
-    struct rlk_tally *report; /* of a failure or an inspection: what each node said; or NULL */
+    struct rlk_tally *report;    /* of a failure or an inspection: what each node said; or NULL */
+    struct rlk_buffer *findings; /* of an inspection: the details, one for each node; else NULL */
+    int nodes;
 
     /* the program's thread's alone */
     struct rlk_link client_link; /* its client's operations */

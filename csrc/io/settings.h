@@ -15,6 +15,8 @@ struct rlk_settings {
     struct rlk_endpoint endpoints[RLK_NODES_MAX];
     struct rlk_tls *tls; /* owned; NULL if no endpoint wants TLS */
     char client_name[64];
+    char purpose[101];  /* a part of the identity that holders of locks are known by; "": none */
+    bool is_anonymous;  /* no identity is told */
     int64_t timeout_ms; /* per node: dial, TLS, login and reply */
     double drift_factor;
     int64_t restart_guard_ms; /* RLK_GUARD_AUTO: the longest lease asked for; 0: no guard */

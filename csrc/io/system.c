@@ -1,13 +1,15 @@
-/* The clocks, getrandom(2), threads and fork detection, and nothing else. */
+/* The clocks, getrandom(2), the process' name, threads and fork detection, and nothing else. */
 #include "io/system.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t read_us(clockid_t clock)
 {
@@ -29,6 +31,17 @@ int64_t rlk_clock_ms(void)
 int64_t rlk_wall_us(void)
 {
     return read_us(CLOCK_REALTIME);
+}
+
+void rlk_name_process(char *name, size_t size)
+{
+    char host[65] = "";
+    if (gethostname(host, sizeof host - 1) != 0 || !host[0])
+        strcpy(host, "?");
+    snprintf(name, size, "%s:%ld", host, (long)getpid());
+    for (char *at = name; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            *at = '?';
 }
 
 void rlk_random_bytes(void *bytes, size_t len)

@@ -1,4 +1,5 @@
-/* What the operating system is asked for: clocks, randomness, whether the process forked. */
+/* What the operating system is asked for: clocks, randomness, who we are, whether the process
+ * forked. */
 #ifndef RLK_SYSTEM_H
 #define RLK_SYSTEM_H
 
@@ -15,6 +16,10 @@ int64_t rlk_clock_us(void);
 
 /* Microseconds since 1970. May be set; never decides validity. */
 int64_t rlk_wall_us(void);
+
+/* "host:pid" of this process, also after a fork; cut short, and without what a terminal would trip
+ * over. */
+void rlk_name_process(char *name, size_t size);
 
 /* From the kernel's CSPRNG. */
 void rlk_random_bytes(void *bytes, size_t len);

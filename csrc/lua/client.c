@@ -1,5 +1,6 @@
 /* core.client() and what is asked of a client as a whole. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,9 +91,21 @@ static bool read_tls(lua_State *L, struct rlk_settings *settings)
     return settings->tls != NULL;
 }
 
+/* false: none is told; a string is a part of it. */
+static void read_identity(lua_State *L, struct rlk_settings *settings)
+{
+    lua_getfield(L, -1, "identity");
+    settings->is_anonymous = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+    const char *purpose = lua_tostring(L, -1);
+    if (purpose)
+        snprintf(settings->purpose, sizeof settings->purpose, "%s", purpose);
+    lua_pop(L, 1);
+}
+
 static void read_settings(lua_State *L, struct rlk_settings *settings)
 {
     const char *name = rlk_string_field(L, "client_name");
+    read_identity(L, settings);
     settings->timeout_ms = rlk_milliseconds_field(L, "timeout");
     settings->drift_factor = rlk_number_field(L, "drift_factor");
     lua_getfield(L, -1, "restart_guard");
@@ -186,7 +199,8 @@ static int list_nodes(lua_State *L)
 
 /* ---- results ---- */
 
-static void push_vote(lua_State *L, const char *node, const struct rlk_tally *tally)
+static void push_vote(lua_State *L, const char *node, const struct rlk_tally *tally,
+                      const struct rlk_buffer *details)
 {
     lua_createtable(L, 0, 4);
     lua_pushstring(L, node);
@@ -198,6 +212,10 @@ static void push_vote(lua_State *L, const char *node, const struct rlk_tally *ta
     if (tally->text[0]) {
         lua_pushstring(L, tally->text);
         lua_setfield(L, -2, "text");
+    }
+    if (details && rlk_buffer_len(details) > 0) {
+        lua_pushlstring(L, rlk_buffer_bytes(details), rlk_buffer_len(details));
+        lua_setfield(L, -2, "details");
     }
     if (tally->fence > 0) {
         rlk_pushwhole(L, tally->fence);
@@ -214,12 +232,13 @@ static void push_vote(lua_State *L, const char *node, const struct rlk_tally *ta
     lua_setfield(L, -2, "waiters");
 }
 
-void rlk_push_votes(lua_State *L, const struct rlk_client *client, const struct rlk_tally *tallies)
+void rlk_push_votes(lua_State *L, const struct rlk_client *client, struct rlk_record record)
 {
     const struct rlk_settings *settings = rlk_client_settings(client);
     lua_createtable(L, settings->nodes, 0);
-    for (int i = 0; tallies && i < settings->nodes; i++) {
-        push_vote(L, settings->endpoints[i].name, &tallies[i]);
+    for (int i = 0; record.tallies && i < settings->nodes; i++) {
+        push_vote(L, settings->endpoints[i].name, &record.tallies[i],
+                  record.findings ? &record.findings[i] : NULL);
         lua_rawseti(L, -2, i + 1);
     }
 }
@@ -240,8 +259,13 @@ static const char *outcome_code(const struct rlk_client *client, enum rlk_outcom
     }
 }
 
+struct rlk_record rlk_record_of_call(const struct rlk_client *client)
+{
+    return (struct rlk_record){rlk_client_tallies(client), rlk_client_findings(client)};
+}
+
 int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outcome outcome,
-                    const struct rlk_tally *tallies)
+                    struct rlk_record record)
 {
     bool done = outcome == RLK_ACQUIRED || outcome == RLK_EXTENDED || outcome == RLK_RELEASED;
     if (done || outcome == RLK_INSPECTED)
@@ -250,7 +274,7 @@ int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outc
         lua_pushstring(L, outcome_code(client, outcome));
     if (done)
         return 1;
-    rlk_push_votes(L, client, rlk_client_is_closed(client) ? NULL : tallies);
+    rlk_push_votes(L, client, rlk_client_is_closed(client) ? (struct rlk_record){0} : record);
     return 2;
 }
 
@@ -259,7 +283,7 @@ static int inspect(lua_State *L)
 {
     struct rlk_client *client = rlk_check_client(L, 1)->client;
     enum rlk_outcome outcome = rlk_client_inspect(client, rlk_check_key(L, 2));
-    return rlk_push_result(L, client, outcome, rlk_client_tallies(client));
+    return rlk_push_result(L, client, outcome, rlk_record_of_call(client));
 }
 
 /* ---- module ---- */

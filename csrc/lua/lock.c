@@ -57,7 +57,7 @@ void rlk_set_holding(struct rlk_lua_lock *lock, struct rlk_holding *holding)
 static int push_result(lua_State *L, const struct rlk_lua_lock *lock, enum rlk_outcome outcome)
 {
     const struct rlk_client *client = lock->shared->client;
-    return rlk_push_result(L, client, outcome, rlk_client_tallies(client));
+    return rlk_push_result(L, client, outcome, rlk_record_of_call(client));
 }
 
 const char *rlk_busy(const struct rlk_lua_lock *lock)

@@ -10,6 +10,13 @@ static int read_clock(lua_State *L)
     return 1;
 }
 
+/* core.wall_clock() -> seconds since 1970, by a clock that may be set */
+static int read_wall_clock(lua_State *L)
+{
+    lua_pushnumber(L, (double)rlk_wall_us() / 1e6);
+    return 1;
+}
+
 /* core.generation() -> a number that is another in the child of a fork */
 static int read_generation(lua_State *L)
 {
@@ -19,6 +26,7 @@ static int read_generation(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"clock", read_clock},
+    {"wall_clock", read_wall_clock},
     {"generation", read_generation},
     {NULL, NULL},
 };

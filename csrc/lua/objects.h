@@ -47,13 +47,22 @@ const char *rlk_status_name(enum rlk_status status);
 const char *rlk_busy(const struct rlk_lua_lock *lock);
 int rlk_push_busy(lua_State *L, const char *what);
 
+/* What each node said, and what it found besides; or NULL. */
+struct rlk_record {
+    const struct rlk_tally *tallies;
+    const struct rlk_buffer *findings;
+};
+
 /* For each node, what it said: { node, vote, answered, text = error or token, fence,
- * ttl = seconds (huge: for ever), waiters }; none without tallies. */
-void rlk_push_votes(lua_State *L, const struct rlk_client *client, const struct rlk_tally *tallies);
+ * ttl = seconds (huge: for ever), waiters, details = bytes }; none without tallies. */
+void rlk_push_votes(lua_State *L, const struct rlk_client *client, struct rlk_record record);
+
+/* Of the last call that waited. */
+struct rlk_record rlk_record_of_call(const struct rlk_client *client);
 
 /* true, or a code and votes; after an inspection true and votes. How many values that is. */
 int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outcome outcome,
-                    const struct rlk_tally *tallies);
+                    struct rlk_record record);
 
 /* Sets functions as fields of the table on top of the stack. */
 void rlk_add_functions(lua_State *L, const luaL_Reg *functions);

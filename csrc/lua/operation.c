@@ -171,7 +171,7 @@ static int push_begun(lua_State *L, const struct submission *submission,
                       struct rlk_shared_client *shared, struct rlk_operation *operation)
 {
     if (!operation)
-        return rlk_push_result(L, shared->client, RLK_UNAVAILABLE, NULL);
+        return rlk_push_result(L, shared->client, RLK_UNAVAILABLE, (struct rlk_record){0});
     submission->handle->operation = operation;
     submission->handle->shared = shared;
     rlk_share_client(shared);
@@ -236,7 +236,7 @@ static int submit_extend(lua_State *L)
     void *request = check_request(L, 5);
     int64_t ttl_ms = rlk_check_ttl(L, 6);
     if (!is_held(lock))
-        return rlk_push_result(L, client, RLK_LOST, NULL);
+        return rlk_push_result(L, client, RLK_LOST, (struct rlk_record){0});
     struct rlk_operation *operation =
         rlk_client_submit_extend(client, lock->holding, ttl_ms, submission.outbox, submission.tag);
     return push_bound(L, &submission, lock->shared, operation, request);
@@ -253,7 +253,7 @@ static int submit_release(lua_State *L)
         return 1;
     }
     if (!lock->holding || lock->holding->generation != rlk_fork_generation())
-        return rlk_push_result(L, lock->shared->client, RLK_LOST, NULL);
+        return rlk_push_result(L, lock->shared->client, RLK_LOST, (struct rlk_record){0});
     struct rlk_operation *operation = rlk_client_submit_release(lock->shared->client, lock->holding,
                                                                 submission.outbox, submission.tag);
     return push_bound(L, &submission, lock->shared, operation, check_request(L, 5));
@@ -293,7 +293,8 @@ static int conclude(lua_State *L)
         rlk_set_holding(lock, holding);
     else if (holding)
         rlk_client_forget(client, holding);
-    int results = rlk_push_result(L, client, outcome, operation->report);
+    struct rlk_record record = {operation->report, operation->findings};
+    int results = rlk_push_result(L, client, outcome, record);
     rlk_operation_drop(operation);
     empty(handle);
     return results;

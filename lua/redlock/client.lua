@@ -132,6 +132,12 @@ function Client:with(name, opts, body)
     end
 end
 
+-- A ballot is the wall clock of whoever holds the lock, in microseconds, unless it had to be above a
+-- higher one.
+local function age_of(fence)
+    return fence and math.max(0, core.wall_clock() - fence / 1e6)
+end
+
 local function describe(vote)
     if vote.vote ~= "granted" then
         return { node = vote.node, error = failure.reason(vote) }
@@ -142,13 +148,17 @@ local function describe(vote)
         ttl = vote.ttl,
         fence = vote.fence,
         waiters = vote.waiters,
+        holder = vote.details and failure.escape(vote.details),
+        age = vote.details and age_of(vote.fence),
     }
 end
 
 --- Looks at a lock on every node, and changes nothing.
 -- @tparam string name
--- @treturn[1] table for each node `{ node, token, ttl, fence, waiters }`, without token and ttl
--- (seconds; huge: no limit) where it is free; or `{ node, error }`
+-- @treturn[1] table for each node `{ node, token, ttl, fence, waiters, holder, age }`, without token
+-- and ttl (seconds; huge: no limit) where it is free; or `{ node, error }`. `holder` says who holds it
+-- (see the option `identity`) and `age` for about how many seconds, by wall clocks; both are nil where
+-- the holder did not tell, or uses another library
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] string code: `closed`; `unavailable` where the call cannot wait

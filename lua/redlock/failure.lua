@@ -14,6 +14,11 @@ local function escape(text, extra)
     end))
 end
 
+--- Text that came from a server.
+function failure.escape(text)
+    return escape(text, "")
+end
+
 --- A lock's name in quotes.
 function failure.quote(name)
     local shown = #name > NAME_SHOWN and name:sub(1, NAME_SHOWN) .. "..." or name

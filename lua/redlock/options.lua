@@ -76,6 +76,14 @@ local client_name = {
     end,
 }
 
+local identity = {
+    text = "a text of 1 to 100 bytes without control characters, or false",
+    is = function(value)
+        local is_text = type(value) == "string" and #value >= 1 and #value <= 100
+        return value == false or (is_text and not value:find "[%z\1-\31\127]")
+    end,
+}
+
 local host = {
     text = '"blocking", "nginx", "cqueues" or "luv"',
     is = function(value)
@@ -126,6 +134,7 @@ local client_rules = {
     drift_factor = fraction,
     restart_guard = guard,
     client_name = client_name,
+    identity = identity,
     host = host,
     tls_verify = boolean,
     tls_ca_file = text,

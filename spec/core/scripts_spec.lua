@@ -240,6 +240,18 @@ describe("acquire", function()
         end
     end)
 
+    it("says in the fence whose it is, and compares the ballot before that", function()
+        acquire { token = "0123456789", identity = "host:1 redlock" }
+        assert.equal(decimal(BALLOT) .. " 01234567 host:1 redlock", redis("GET", "{job}:fence"))
+        local vote = acquire { token = "another" }
+        assert.same({ "held", BALLOT }, { vote.reason, vote.fence })
+        redis("DEL", "job")
+        vote = acquire { token = "another", identity = "host:2 redlock" }
+        assert.same({ "outbid", BALLOT }, { vote.reason, vote.fence })
+        assert.equal("granted", acquire({ token = "another", fence = BALLOT + 1 }).reason)
+        assert.equal(decimal(BALLOT + 1), redis("GET", "{job}:fence"))
+    end)
+
     it("remembers the fence after the lock is gone", function()
         acquire()
         ask "release"
@@ -437,6 +449,14 @@ describe("release", function()
         assert.equal(ear:waiter(2), queue())
         assert.equal(ear:waiter(1), redis("GET", "{job}:claim"))
         assert.is_true(between(1, redis("PTTL", "{job}:claim"), 1000))
+    end)
+
+    it("tells the waiter the ballot, and not whose it was", function()
+        acquire { identity = "host:1 redlock" }
+        local ear = inbox.open(node)
+        ear:join("job", 1, 100)
+        ask "release"
+        assert.same({ { id = 1, fence = BALLOT, key = "job" } }, ear:heard())
     end)
 
     it("drops who is gone and wakes the next who is there", function()
@@ -744,6 +764,7 @@ local function assert_same_as_alone(kind, seed, prepare, request_of)
             prepare(request.key, pick)
             request.fields = with_defaults(request_of(pick))
             request.fields.key = request.key
+            request.fields.identity = seed % 2 == 0 and "host:1 redlock" or nil
         end
         local votes = act()
         for _, vote in ipairs(votes) do
@@ -884,6 +905,8 @@ describe("acquire many", function()
                     function() redis("SET", fence, decimal(BALLOT)) end,
                     function() redis("SET", fence, decimal(BALLOT + 1)) end,
                     function() redis("SET", fence, "9") end,
+                    function() redis("SET", fence, decimal(BALLOT - 1) .. " tokentok x") end,
+                    function() redis("SET", fence, decimal(BALLOT) .. " tokentok x") end,
                     function() redis("SET", fence, ("9"):rep(17)) end,
                     function() redis("SET", fence, "no number") end,
                     function() redis("SET", fence, "no number, but a long one") end,
@@ -1018,6 +1041,7 @@ describe("release many", function()
                 pick {
                     function() end,
                     function() redis("SET", inbox.side(key, "fence"), "77") end,
+                    function() redis("SET", inbox.side(key, "fence"), "78 tokentok somebody") end,
                     function() redis("HSET", inbox.side(key, "fence"), "field", "1") end,
                     function() redis("HSET", inbox.side(key, "claim"), "field", "1") end,
                 }()
@@ -1057,6 +1081,13 @@ describe("inspect", function()
         assert.same({ "granted", "mine", BALLOT, 2 },
             { vote.reason, vote.text, vote.fence, vote.waiters })
         assert.is_true(between(10000, vote.ttl_ms, 20000))
+    end)
+
+    it("tells whose the lock is, if that token stands", function()
+        acquire { token = "0123456789", identity = "host:1 redlock" }
+        assert.equal("host:1 redlock", ask("inspect").details)
+        redis("SET", "job", "0123456x89")
+        assert.equal("", ask("inspect").details)
     end)
 
     it("changes nothing", function()

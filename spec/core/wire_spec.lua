@@ -123,7 +123,7 @@ describe("the other requests", function()
             acquire { key = "b", token = "B", fence = 2 },
         }
         local words = { "4", "a", "b", "{a}:fence", "{b}:fence", "30000", "86400", "",
-            "A", "1", "B", "2" }
+            "", "A", "1", "B", "2" }
         assert.equal(resp("EVALSHA", ACQUIRE_MANY, unpack(words)),
             machine.encode("acquire_many", requests))
         assert.equal(resp("EVAL", ACQUIRE_MANY_TEXT, unpack(words)),
@@ -134,7 +134,7 @@ describe("the other requests", function()
         assert.equal(
             resp("EVALSHA", ACQUIRE_MANY, "6", "a", "b", "c", "{a}:fence", "{b}:fence", "{c}:fence",
                 "30000 30000 500", "86400 7 86400", "redlock:x - 0 18446744 1700 9 1800",
-                "T", "17", "T", "17", "T", "17"),
+                "", "T", "17", "T", "17", "T", "17"),
             machine.encode("acquire_many", {
                 acquire { key = "a" },
                 acquire { key = "b", fence_ttl_s = 7, waiter = "redlock:x/18446744",
@@ -157,7 +157,8 @@ describe("the other requests", function()
         for index = 1, 256 do
             local key, ttl = ("k"):rep(1020) .. 1000 + index, 1e15 + index
             requests[index] = acquire { key = key, ttl_ms = ttl, fence_ttl_s = ttl,
-                waiter = inbox .. "/18446744073709551615", arrival_us = 1e15 }
+                waiter = inbox .. "/18446744073709551615", arrival_us = 1e15,
+                identity = ("i"):rep(255) }
             locks[index], fences[index] = key, ("{%s}:fence"):format(key)
             ttls[index] = ("%.0f"):format(ttl)
             rest[2 * index - 1], rest[2 * index] = "T", "17"
@@ -165,7 +166,7 @@ describe("the other requests", function()
         local all_ttls = table.concat(ttls, " ")
         local words = { "EVALSHA", ACQUIRE_MANY, "512" }
         for _, list in ipairs {
-            locks, fences, { all_ttls, all_ttls, inbox .. waiter:rep(256) }, rest,
+            locks, fences, { all_ttls, all_ttls, inbox .. waiter:rep(256), ("i"):rep(255) }, rest,
         } do
             for _, word in ipairs(list) do
                 words[#words + 1] = word

@@ -69,9 +69,9 @@ static void set(struct sim_session *session, const char *name, const char *value
 
 static void set_up(struct sim_session *session, const struct call *call)
 {
-    char token[3], fence[20];
+    char token[3], fence[40];
     token_text(call->token, token);
-    snprintf(fence, sizeof fence, "%d", call->fence);
+    snprintf(fence, sizeof fence, "%d somebody else", call->fence);
     if (call->token)
         set(session, lock_name, token, call->left_ms);
     if (call->fence)
@@ -83,7 +83,8 @@ static void send_request(struct sim_session *session, const struct call *call)
     struct rlk_request request = {.key = {lock_name, sizeof lock_name - 1},
                                   .ttl_ms = call->asked_ms,
                                   .fence = call->asked_fence,
-                                  .fence_ttl_s = 1000};
+                                  .fence_ttl_s = 1000,
+                                  .identity = "us"};
     enum rlk_request_kind kind = call->kind;
     request.kind = kind == RLK_ACQUIRE_MANY   ? RLK_ACQUIRE
                    : kind == RLK_EXTEND_MANY  ? RLK_EXTEND
@@ -115,7 +116,7 @@ static void read_answer(struct sim_session *session, struct effect *effect)
 
 static void look(const struct sim_redis *redis, struct effect *effect)
 {
-    char text[20] = "";
+    char text[40] = "";
     struct sim_value lock = sim_redis_look(redis, lock_name, sizeof lock_name - 1, CLOCK_MS);
     insist(!lock.exists || (lock.len < 3 && lock.expires_at_ms < INT64_MAX), "no such token");
     if (lock.exists) {

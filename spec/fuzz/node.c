@@ -263,6 +263,7 @@ static void fill_request(struct world *world, struct rlk_request *request)
     unsigned traits = choose(&world->input, 32);
     *request = (struct rlk_request){.key = {key, strlen(key)}, .ttl_ms = 1000, .fence = 17};
     request->fence_ttl_s = RLK_FENCE_TTL_S;
+    request->identity = "host:1 redlock";
     memcpy(request->token, "token-of-this-attempt-number", RLK_TOKEN_SIZE);
     if (traits & 1)
         memcpy(request->waiter, "redlock:inbox/7", sizeof "redlock:inbox/7");

@@ -227,6 +227,7 @@ static void take_request(struct input *input, struct rlk_request *request)
         .fair = traits & 8,
         .queued = traits & 16,
         .steps_back = traits & 32,
+        .identity = traits & 128 ? "host:1 redlock somebody" : NULL,
     };
     take_token(input, request->token);
     if (traits & 64)

@@ -72,6 +72,7 @@ end
 
 local function any_value(dice)
     return dice:one_of { "one", "two", "", "5", "v\0\r\n", ("9"):rep(17), "DEL", "zcard",
+        "5 abcdefgh somebody", "7 ", "x y",
         "SUBSCRIBE", any_waiter(dice) }
 end
 
@@ -82,6 +83,7 @@ local function any_request(dice)
         ttl_ms = dice:one_of(TTLS),
         fence = dice:one_of { 1, 5, 10, BALLOT, BALLOT + dice:below(1000) },
         fence_ttl_s = dice:one_of { 1, 30, 86400, 86400 },
+        identity = dice:one_of { "", "host:1 redlock" },
         waiter = dice:one_in(2) and any_waiter(dice) or "",
         arrival_us = any_arrival(dice),
         queued = dice:one_in(2),
@@ -90,11 +92,12 @@ local function any_request(dice)
     }
 end
 
--- The waiters of a batch have one inbox.
+-- The waiters of a batch have one inbox, and one identity.
 local function any_requests(dice)
     local requests, inbox = {}, any_channel(dice)
     for index = 1, 1 + dice:below(4) do
         requests[index] = any_request(dice)
+        requests[index].identity = requests[1].identity
         if requests[index].waiter ~= "" then
             requests[index].waiter = inbox .. "/" .. dice:below(3)
         end

@@ -1,6 +1,7 @@
 /* io/system.h, as the simulated process whose thread is running sees it. */
 #include "io/system.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "process.h"
@@ -30,6 +31,11 @@ int64_t rlk_wall_us(void)
 {
     const struct sim_process *process = sim_self();
     return sim_clock_us(process) + process->wall_us;
+}
+
+void rlk_name_process(char *name, size_t size)
+{
+    snprintf(name, size, "simulated:%d", sim_number_of(sim_self()));
 }
 
 void rlk_random_bytes(void *bytes, size_t len)

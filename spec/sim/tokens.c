@@ -170,10 +170,11 @@ void sim_judge_backing(int number)
 
 /* ---- what has changed under a key ---- */
 
-static int64_t read_number(const char *bytes, size_t len)
+/* Behind it may stand whose it is. */
+static int64_t read_ballot(const char *bytes, size_t len)
 {
     int64_t number = 0;
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len && bytes[i] != ' '; i++)
         number = 10 * number + (bytes[i] - '0');
     return number;
 }
@@ -188,7 +189,7 @@ static struct sim_value look(int node, int lock, int side)
 static void judge_fence(int node, int lock)
 {
     struct sim_value value = look(node, lock, FENCE);
-    int64_t fence = value.exists ? read_number(value.bytes, value.len) : 0;
+    int64_t fence = value.exists ? read_ballot(value.bytes, value.len) : 0;
     sim_judge_check(SIM_FENCE_KEPT, fence >= seen[node][lock].fence,
                     "node %d remembers %" PRId64 " of %s, and had %" PRId64, node + 1, fence,
                     sim_lock_name(lock, NULL), seen[node][lock].fence);

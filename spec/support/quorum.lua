@@ -51,6 +51,13 @@ function quorum.close_clients()
     end
 end
 
+--- The ballot in what a node keeps as a fence: whose it was may stand behind.
+-- @tparam ?string fence
+-- @treturn ?string digits
+function quorum.ballot(fence)
+    return fence and (fence:match "^(%d+) " or fence)
+end
+
 --- Sends one command to a server on 127.0.0.1 over a connection of its own.
 -- @tparam table server with a `port`
 -- @tparam string|number ... the command and its arguments, any bytes

@@ -144,7 +144,8 @@ local KEYS = [[
     for _, key in ipairs(redis.call('KEYS', '*')) do
         list[#list + 1] = key
         list[#list + 1] = redis.call('PTTL', key)
-        list[#list + 1] = string.find(key, ':fence$') and redis.call('GET', key) or ''
+        list[#list + 1] = string.find(key, ':fence$')
+            and string.match(redis.call('GET', key), '^%d*') or ''
     end
     return list
 ]]

@@ -1,8 +1,11 @@
 -- Grant the lock if it is free and the ballot is higher than any that was accepted here before.
 --
 -- KEYS  lock, fence (whose name ends in "fence"; queue and claim are its neighbours)
--- ARGV  token, ttl in ms, ballot[, ttl of the fence in s[, waiter ('' to stay out of the queue),
---       arrival in us[, 'queued' if the waiter may stand in the queue or have been told, 'fair']]]
+-- ARGV  token, ttl in ms, what the fence will be[, ttl of the fence in s[, waiter ('' to stay out of
+--       the queue), arrival in us[, 'queued' if the waiter may stand in the queue or have been told,
+--       'fair']]]
+--       The fence is the ballot; or the ballot, the first 8 characters of the token and who it is
+--       that asks, with spaces between them.
 -- Reply 1 granted | {0, remaining ms (-1: for ever), fence} held
 --       | {-1, fence} free, but the ballot is too low
 --
@@ -10,8 +13,9 @@
 -- again. Ballots are compared as decimal digits. Arguments and table replies cost, so the plain
 -- case has few.
 
-local token, ballot, waiter = ARGV[1], ARGV[3], ARGV[5]
+local token, ballot, waiter = ARGV[1], string.match(ARGV[3], '%d+'), ARGV[5]
 local fence = redis.call('GET', KEYS[2])
+fence = fence and (string.match(fence, '^(%d+) ') or fence)
 local acceptable = not fence or #ballot > #fence or (#ballot == #fence and ballot > fence)
 
 local queue, claim, claimer
@@ -28,7 +32,7 @@ if waiter then
 end
 
 if acceptable and not claimer and redis.call('SET', KEYS[1], token, 'NX', 'PX', ARGV[2]) then
-    redis.call('SET', KEYS[2], ballot, 'EX', ARGV[4] or '86400')
+    redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4] or '86400')
     if ARGV[7] and waiter ~= '' then
         redis.call('ZREM', queue, waiter)
         if redis.call('GET', claim) == waiter then

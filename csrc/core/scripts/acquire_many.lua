@@ -2,7 +2,8 @@
 -- No two of them share a fence.
 --
 -- KEYS  lock..., fence... (whose names end in "fence"; queues are their neighbours)
--- ARGV  ttl in ms, ttl of the fence in s, waiters, then token, ballot for each lock in turn
+-- ARGV  ttl in ms, ttl of the fence in s, waiters, who it is that asks ('' not to tell), then token,
+--       ballot for each lock in turn
 --       The ttls are one number for all, or one for each. Waiters are '' if there are none, else
 --       their inbox, then for each lock in turn the waiter's id, - for none, and arrival in us.
 -- Reply 1 all granted | for each lock in turn: 1, 0, '0' granted
@@ -27,66 +28,67 @@ local function failed(reply)
     return type(reply) == 'table' and reply.err and reply.err:sub(1, 99)
 end
 
--- MGET takes what is no string for absent: if anything is there, each of them is looked at. No
--- ballot is above a fence of so many nines.
-local fences, absent, errors = redis.call('MGET', unpack(KEYS, count + 1)), {}, {}
+-- MGET takes what is no string for absent: if anything is there, each of them is looked at.
+local fences, gone = redis.call('MGET', unpack(KEYS, count + 1)), {}
 for i = 1, count do
     if not fences[i] then
-        absent[#absent + 1] = KEYS[count + i]
+        gone[#gone + 1] = KEYS[count + i]
     end
 end
-if absent[1] and redis.call('EXISTS', unpack(absent)) > 0 then
+if gone[1] and redis.call('EXISTS', unpack(gone)) > 0 then
     for i = 1, count do
-        local fence = fences[i] or try('GET', KEYS[count + i])
-        errors[i] = failed(fence)
-        fences[i] = errors[i] and ('9'):rep(99) or fence
+        fences[i] = fences[i] or try('GET', KEYS[count + i])
     end
 end
 
-local ttls, fence_ttls, waiters, replies = words(ARGV[1]), words(ARGV[2])
+-- How long locks live, and fences.
+local ttls, lives, waiters, replies = words(ARGV[1]), words(ARGV[2])
 
--- The error, if it cannot.
-local function join_queue(i)
+local function reply(i, ...)
+    replies = replies or {}
+    replies[3 * i - 2], replies[3 * i - 1], replies[3 * i] = ...
+end
+
+-- What is replied for a lock that was not set, or not without an error.
+local function refuse(i, err, fence)
+    local holder = try('GET', KEYS[i])
+    err = err or failed(holder)
+    if err or holder == ARGV[2 * i + 3] then
+        return err or 1, 0, '0'
+    elseif not holder then
+        return -1, 0, fence
+    end
+    local left = try('PTTL', KEYS[i])
     waiters = waiters or words(ARGV[3])
     local id = waiters[2 * i] or '-'
     if id ~= '-' then
         local queue = KEYS[count + i]:sub(1, -6) .. 'queue'
-        return failed(try('ZADD', queue, 'NX', waiters[2 * i + 1], waiters[1] .. '/' .. id))
+        err = failed(try('ZADD', queue, 'NX', waiters[2 * i + 1], waiters[1] .. '/' .. id))
             or failed(try('PEXPIRE', queue, 30000))
     end
-end
-
--- What is replied for a lock that was not set, or not without an error.
-local function refuse(i, err)
-    local holder = try('GET', KEYS[i])
-    err = errors[i] or failed(err) or failed(holder)
-    if err or holder == ARGV[2 * i + 2] then
-        return err or 1, 0, '0'
-    end
-    local fence = (fences[i] or '0'):sub(1, 17)
-    if not holder then
-        return -1, 0, fence
-    end
-    local left = try('PTTL', KEYS[i])
-    err = join_queue(i) or failed(left)
+    err = err or failed(left)
     return err or 0, err and 0 or left, fence
 end
 
 for i = 1, count do
-    local ballot, fence = ARGV[2 * i + 3], fences[i]
-    local set = (not fence or #ballot > #fence or (#ballot == #fence and ballot > fence))
-        and try('SET', KEYS[i], ARGV[2 * i + 2], 'NX', 'PX', ttls[i] or ttls[1])
+    local token, ballot, fence = ARGV[2 * i + 3], ARGV[2 * i + 4], fences[i] or '0'
+    local err = failed(fence)
+    fence = err or fence:match '^(%d+) ' or fence:sub(1, 99)
+    local set = not err and (#ballot > #fence or #ballot == #fence and ballot > fence)
+        and try('SET', KEYS[i], token, 'NX', 'PX', ttls[i] or ttls[1])
     if set and set.ok then
-        set = try('SET', KEYS[count + i], ballot, 'EX', fence_ttls[i] or fence_ttls[1])
+        if ARGV[4] ~= '' then
+            ballot = ballot .. ' ' .. token:sub(1, 8) .. ' ' .. ARGV[4]
+        end
+        set = try('SET', KEYS[count + i], ballot, 'EX', lives[i] or lives[1])
     end
     if not (set and set.ok) then
-        replies = replies or {}
-        replies[3 * i - 2], replies[3 * i - 1], replies[3 * i] = refuse(i, set)
+        reply(i, refuse(i, err or failed(set), fence))
     end
 end
-for at = 3, replies and 3 * count or 0, 3 do
-    if not replies[at] then
-        replies[at - 2], replies[at - 1], replies[at] = 1, 0, '0'
+for i = 1, replies and count or 0 do
+    if not replies[3 * i] then
+        reply(i, 1, 0, '0')
     end
 end
 return replies or 1

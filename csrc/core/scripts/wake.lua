@@ -2,9 +2,10 @@
 --
 -- The head leaves the queue and has a second to come; while that claim stands, a fair acquire by
 -- anyone else is refused. PUBLISH answers how many heard it: nobody means that the waiter's process
--- is gone. A queue that is something else counts as empty. Returns the waiter that was told, or
--- false.
+-- is gone. A queue that is something else counts as empty. Of the fence the ballot is told. Returns
+-- the waiter that was told, or false.
 local function wake(lock, fence, queue, claim)
+    fence = string.match(fence, '^(%d+) ') or fence
     while true do
         local popped = redis.pcall('ZPOPMIN', queue)
         if popped.err and not string.find(popped.err, 'WRONGTYPE', 1, true) then

@@ -19,7 +19,7 @@
 struct call {
     bool attached;
     struct rlk_lock lock;
-    struct rlk_tally tallies[RLK_NODES_MAX];
+    struct rlk_tally *tallies; /* one per node */
     char key[RLK_KEY_MAX];
 };
 
@@ -46,21 +46,40 @@ static struct rlk_loop *new_loop(const struct rlk_settings *settings)
     return loop;
 }
 
-struct rlk_client *rlk_client_new(struct rlk_settings *settings)
+static bool init_calls(struct rlk_client *client)
+{
+    size_t nodes = (size_t)client->settings.nodes;
+    struct rlk_tally *tallies = calloc(CALLS * nodes, sizeof *tallies);
+    for (size_t i = 0; tallies && i < CALLS; i++)
+        client->calls[i].tallies = tallies + i * nodes;
+    client->call = client->calls;
+    return tallies != NULL;
+}
+
+static void free_client(struct rlk_client *client)
+{
+    for (int node = 0; node < RLK_NODES_MAX; node++)
+        rlk_buffer_free(&client->findings[node]);
+    rlk_settings_free(&client->settings);
+    free(client->calls[0].tallies);
+    free(client);
+}
+
+struct rlk_client *rlk_client_new(const struct rlk_settings *settings)
 {
     struct rlk_client *client = calloc(1, sizeof *client);
-    if (!client)
+    if (!client || !rlk_settings_copy(&client->settings, settings)) {
+        free(client);
         return NULL;
-    client->settings = *settings;
+    }
     client->generation = rlk_fork_generation();
-    client->call = client->calls;
     rlk_list_init(&client->holdings);
     rlk_list_init(&client->operations);
-    client->loop = new_loop(&client->settings);
+    client->loop = init_calls(client) ? new_loop(&client->settings) : NULL;
     if (client->loop)
         return client;
-    explicit_bzero(&client->settings, sizeof client->settings);
-    free(client);
+    client->settings.tls = NULL;
+    free_client(client);
     return NULL;
 }
 
@@ -733,8 +752,5 @@ void rlk_client_free(struct rlk_client *client)
     rlk_client_close(client, client->settings.timeout_ms);
     while ((link = rlk_list_first(&client->holdings)) != NULL) /* that were left */
         rlk_client_forget(client, rlk_owner(link, struct rlk_holding, client_link));
-    for (int node = 0; node < RLK_NODES_MAX; node++)
-        rlk_buffer_free(&client->findings[node]);
-    rlk_settings_free(&client->settings);
-    free(client);
+    free_client(client);
 }

@@ -12,8 +12,9 @@
 
 struct rlk_client;
 
-/* NULL if there is no memory; then the settings stay the caller's. */
-struct rlk_client *rlk_client_new(struct rlk_settings *settings);
+/* Copies the settings, but for their tls, which is its own then. NULL if there is no memory; then
+ * tls stays the caller's. */
+struct rlk_client *rlk_client_new(const struct rlk_settings *settings);
 
 /* Releases what is held, and ends the engine, which has so long to finish what it does; usually one
  * timeout. Every later call fails. Idempotent. */

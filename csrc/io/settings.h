@@ -12,8 +12,8 @@
 
 struct rlk_settings {
     int nodes;
-    struct rlk_endpoint endpoints[RLK_NODES_MAX];
-    struct rlk_tls *tls; /* owned; NULL if no endpoint wants TLS */
+    struct rlk_endpoint *endpoints; /* one per node; owned, once they were copied */
+    struct rlk_tls *tls;            /* owned; NULL if no endpoint wants TLS */
     char client_name[64];
     char purpose[101];  /* a part of the identity that holders of locks are known by; "": none */
     bool is_anonymous;  /* no identity is told */
@@ -22,6 +22,10 @@ struct rlk_settings {
     int64_t restart_guard_ms; /* RLK_GUARD_AUTO: the longest lease asked for; 0: no guard */
 };
 
+/* Endpoints are copied, tls is handed over. False, and nothing done, if there is no memory. */
+bool rlk_settings_copy(struct rlk_settings *copy, const struct rlk_settings *settings);
+
+/* Of a copy. */
 void rlk_settings_free(struct rlk_settings *settings);
 
 #endif

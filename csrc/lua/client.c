@@ -133,22 +133,23 @@ static int new_client(lua_State *L)
     *box = shared;
     luaL_getmetatable(L, CLIENT_TYPE);
     lua_setmetatable(L, -2);
-    struct rlk_settings *settings = lua_newuserdata(L, sizeof *settings);
-    memset(settings, 0, sizeof *settings);
+    const size_t size = RLK_NODES_MAX * sizeof(struct rlk_endpoint);
+    struct rlk_settings settings = {.endpoints = lua_newuserdata(L, size)};
+    memset(settings.endpoints, 0, size);
     lua_pushvalue(L, 1);
-    read_settings(L, settings);
-    if (!read_endpoints(L, settings) || !read_tls(L, settings)) {
+    read_settings(L, &settings);
+    if (!read_endpoints(L, &settings) || !read_tls(L, &settings)) {
         lua_pushnil(L);
         lua_insert(L, -2);
-        explicit_bzero(settings, sizeof *settings);
+        explicit_bzero(settings.endpoints, size);
         return 2;
     }
-    shared->client = rlk_client_new(settings);
-    if (!shared->client)
-        rlk_settings_free(settings);
-    explicit_bzero(settings, sizeof *settings);
-    if (!shared->client)
+    shared->client = rlk_client_new(&settings);
+    explicit_bzero(settings.endpoints, size);
+    if (!shared->client) {
+        rlk_tls_free(settings.tls);
         return luaL_error(L, "not enough memory");
+    }
     lua_pushvalue(L, 2);
     return 1;
 }

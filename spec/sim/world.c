@@ -52,6 +52,8 @@ static void begin_links(void)
 
 static void begin_settings(void)
 {
+    static struct rlk_endpoint endpoints[SIM_NODES_MAX];
+    sim.settings.endpoints = endpoints;
     sim.settings.nodes = sim.mix.nodes;
     sim.settings.timeout_ms = sim.mix.timeout_ms;
     sim.settings.drift_factor = 0.01;
@@ -59,7 +61,7 @@ static void begin_settings(void)
     if (sim.mix.guard_ms > 0 && !sim.mix.mixed_ttls)
         sim.settings.restart_guard_ms = RLK_GUARD_AUTO;
     for (int node = 0; node < sim.mix.nodes; node++) {
-        struct rlk_endpoint *endpoint = &sim.settings.endpoints[node];
+        struct rlk_endpoint *endpoint = &endpoints[node];
         endpoint->port = node;
         snprintf(endpoint->name, sizeof endpoint->name, "node%d", node + 1);
     }

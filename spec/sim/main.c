@@ -24,9 +24,10 @@ static struct options {
     uint64_t first, last;
     bool prints_history;
     int jobs;
+    int findings; /* after so many it stops */
     enum sim_profile profile;
     const char *profile_name;
-} options = {1, 100000, false, 0, SIM_SOUND, "sound"};
+} options = {1, 100000, false, 0, FINDINGS_MAX, SIM_SOUND, "sound"};
 
 /* What the jobs share. */
 static struct shared {
@@ -111,9 +112,16 @@ static void note_failure(struct job *job, uint64_t seed)
         job->failed[job->failed_count++] = seed;
 }
 
+static bool has_found_enough(void)
+{
+    return atomic_load(&shared->failures) >= options.findings;
+}
+
+/* To its end, or to the finding that is enough: so one job finds the first. */
 static void run_chunk(struct job *job, uint64_t first)
 {
-    for (uint64_t seed = first; seed < first + CHUNK && seed <= options.last; seed++) {
+    uint64_t end = first + CHUNK;
+    for (uint64_t seed = first; seed < end && seed <= options.last && !has_found_enough(); seed++) {
         atomic_store(&job->at, seed);
         sim_world_run(seed, options.profile);
         sim_report_add(&job->report, &sim_count);
@@ -127,7 +135,7 @@ static void run_job(struct job *job)
 {
     uint64_t first;
     while ((first = atomic_fetch_add(&shared->next, CHUNK)) <= options.last &&
-           atomic_load(&shared->failures) < FINDINGS_MAX)
+           !has_found_enough())
         run_chunk(job, first);
 }
 
@@ -243,8 +251,8 @@ static int run_many(void)
 
 static int complain(void)
 {
-    fputs("usage: sim [--seed N | --seeds FROM-TO] [--jobs N] [--profile sound|broken]\n"
-          "           [--plant clocks|crash]\n",
+    fputs("usage: sim [--seed N | --seeds FROM-TO] [--jobs N] [--findings N]\n"
+          "           [--profile sound|broken] [--plant clocks|crash]\n",
           stderr);
     return 2;
 }
@@ -272,6 +280,8 @@ static bool read_option(const char *name, const char *value)
         options.last = strtoull(end + 1, &end, 10);
     } else if (strcmp(name, "--jobs") == 0) {
         options.jobs = (int)number;
+    } else if (strcmp(name, "--findings") == 0) {
+        options.findings = number < FINDINGS_MAX ? (int)number : FINDINGS_MAX;
     } else {
         return false;
     }
@@ -284,7 +294,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i += 2)
         if (i + 1 == argc || !read_option(argv[i], argv[i + 1]))
             return complain();
-    if (options.jobs < 1 || options.jobs > JOBS_MAX)
+    if (options.jobs < 1 || options.jobs > JOBS_MAX || options.findings < 1)
         return complain();
     return options.prints_history ? run_one(options.first, -1) : run_many();
 }

@@ -298,14 +298,6 @@ return {
         was = "if (lock->outcome == RLK_ACQUIRED && !(posted && granted))",
         is = "if (false)",
     },
-    {
-        name = "untold-release-dropped",
-        fault = "a release that some nodes have not answered is forgotten with its call",
-        falls = "nothing is left behind",
-        file = "io/client.c",
-        was = "if (!rlk_lock_is_untold(lock))",
-        is = "if (true)",
-    },
 
     -- Extensions and the watchdog.
     {
@@ -556,8 +548,8 @@ return {
         fault = "the engine falls asleep over what was handed in a moment ago",
         falls = "every call ends in time",
         file = "io/engine.c",
-        was = "bool idle = !has_arrivals(engine) && (busy",
-        is = "bool idle = true || (busy",
+        was = "bool idle = !has_arrivals(engine) && ",
+        is = "bool idle = true || ",
     },
     {
         name = "nobody-kicks",

@@ -134,8 +134,7 @@ static void run_chunk(struct job *job, uint64_t first)
 static void run_job(struct job *job)
 {
     uint64_t first;
-    while ((first = atomic_fetch_add(&shared->next, CHUNK)) <= options.last &&
-           !has_found_enough())
+    while ((first = atomic_fetch_add(&shared->next, CHUNK)) <= options.last && !has_found_enough())
         run_chunk(job, first);
 }
 

@@ -153,7 +153,7 @@ return {
         fault = "asked for many at once, a node calls granted what is held",
         falls = "one owner",
         file = "core/scripts/acquire_many.lua",
-        was = "if err or holder == ARGV[2 * i + 2] then",
+        was = "if err or holder == ARGV[2 * i + 3] then",
         is = "if err or holder then",
     },
     {
@@ -187,8 +187,8 @@ return {
         fault = "asked for many at once, a node accepts a ballot that is as high as its fence",
         falls = "fenced",
         file = "core/scripts/acquire_many.lua",
-        was = "ballot > fence))",
-        is = "ballot >= fence))",
+        was = "ballot > fence)",
+        is = "ballot >= fence)",
     },
     {
         name = "any-ballot-accepted",
@@ -203,7 +203,7 @@ return {
         fault = "a node does not remember the ballot that it granted",
         falls = "fenced",
         file = "core/scripts/acquire.lua",
-        was = "redis.call('SET', KEYS[2], ballot, 'EX', ARGV[4] or '86400')",
+        was = "redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4] or '86400')",
         is = "redis.call('GET', KEYS[2])",
     },
     {
@@ -211,7 +211,7 @@ return {
         fault = "asked for many at once, a node does not remember the ballots that it granted",
         falls = "fenced",
         file = "core/scripts/acquire_many.lua",
-        was = "set = try('SET', KEYS[count + i], ballot, 'EX', fence_ttls[i] or fence_ttls[1])",
+        was = "set = try('SET', KEYS[count + i], ballot, 'EX', lives[i] or lives[1])",
         is = "set = { ok = 'OK' }",
     },
     {

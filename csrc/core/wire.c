@@ -16,10 +16,10 @@
 
 /* ---- requests ---- */
 
-/* A command in the making. It borrows its words, but for those that are made for it. */
+/* A command in the making. It borrows its words, but for those that are made for it, which stand in the
+ * memo, one behind the other. */
 struct command {
-    struct rlk_buffer *out;
-    struct rlk_buffer made; /* one behind the other */
+    struct rlk_memo *memo;
     size_t count;
     bool failed;                  /* no memory */
     const char *words[WORDS_MAX]; /* NULL: the next of those that were made */
@@ -63,7 +63,7 @@ static void add_text(struct command *command, const char *text)
 
 static void add_made(struct command *command, const char *bytes, size_t len)
 {
-    command->failed = !rlk_buffer_append(&command->made, bytes, len) || command->failed;
+    command->failed = !rlk_buffer_append(&command->memo->made, bytes, len) || command->failed;
     add(command, NULL, len);
 }
 
@@ -86,20 +86,63 @@ static bool format(struct rlk_buffer *out, int argc, const char **argv, const si
     return appended;
 }
 
-/* False, and nothing appended, if there is no memory. */
+/* How many bytes the formatter writes before a word: "*" or "$", the number, CR and LF. */
+static size_t header_len(size_t number)
+{
+    size_t len = 4;
+    while ((number /= 10) > 0)
+        len++;
+    return len;
+}
+
+/* The memo's bytes are of a command with as many words, each as long. */
+static bool has_room(const struct rlk_memo *memo, const struct command *command)
+{
+    return command->count == memo->words &&
+           memcmp(command->lengths, memo->lengths, command->count * sizeof *memo->lengths) == 0;
+}
+
+/* Puts the words where the formatter had put the last ones. */
+static void refill(struct rlk_memo *memo, const struct command *command)
+{
+    char *at = memo->bytes.bytes + memo->bytes.start + header_len(command->count);
+    for (size_t i = 0; i < command->count; i++) {
+        at = append(at + header_len(command->lengths[i]), command->words[i], command->lengths[i]);
+        at += 2;
+    }
+}
+
+/* Formats the command into the memo's bytes. */
+static bool fill(struct rlk_memo *memo, const struct command *command)
+{
+    rlk_buffer_clear(&memo->bytes);
+    memo->words = 0;
+    if (!format(&memo->bytes, (int)command->count, (const char **)command->words, command->lengths))
+        return false;
+    if (command->count <= RLK_MEMO_WORDS) {
+        memo->words = command->count;
+        memcpy(memo->lengths, command->lengths, command->count * sizeof *memo->lengths);
+    }
+    return true;
+}
+
+/* The memo's bytes are the command then. False if there is no memory. */
 static bool end(struct command *command)
 {
-    const char *made = rlk_buffer_bytes(&command->made);
+    struct rlk_memo *memo = command->memo;
+    const char *made = rlk_buffer_bytes(&memo->made);
     for (size_t i = 0; !command->failed && i < command->count; i++) {
         if (command->words[i])
             continue;
         command->words[i] = made;
         made += command->lengths[i];
     }
-    bool done = !command->failed &&
-                format(command->out, (int)command->count, command->words, command->lengths);
-    rlk_buffer_free(&command->made);
-    return done;
+    if (command->failed)
+        return false;
+    if (!has_room(memo, command))
+        return fill(memo, command);
+    refill(memo, command);
+    return true;
 }
 
 bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv)
@@ -145,12 +188,12 @@ static void add_side_key(struct command *command, const struct rlk_key *key, con
 }
 
 /* "EVALSHA sha1 count", which so many keys follow, and other arguments. */
-static void begin_script(struct command *command, struct rlk_buffer *out,
-                         enum rlk_request_kind kind, bool by_text, size_t keys)
+static void begin_script(struct command *command, struct rlk_memo *memo, enum rlk_request_kind kind,
+                         bool by_text, size_t keys)
 {
     const struct rlk_script *script = rlk_script(kind);
-    command->out = out;
-    command->made = (struct rlk_buffer){0};
+    command->memo = memo;
+    rlk_buffer_clear(&memo->made);
     command->count = 0;
     command->failed = false;
     add_text(command, by_text ? "EVAL" : "EVALSHA");
@@ -159,10 +202,10 @@ static void begin_script(struct command *command, struct rlk_buffer *out,
 }
 
 /* The same with the keys of one lock. */
-static void begin_single(struct command *command, struct rlk_buffer *out,
+static void begin_single(struct command *command, struct rlk_memo *memo,
                          const struct rlk_request *request, bool by_text, const char *suffix)
 {
-    begin_script(command, out, request->kind, by_text, 2);
+    begin_script(command, memo, request->kind, by_text, 2);
     add(command, request->key.bytes, request->key.len);
     add_side_key(command, &request->key, suffix);
 }
@@ -188,14 +231,14 @@ static void add_fence(struct command *command, const struct rlk_request *request
     add_made(command, text, (size_t)(at - text));
 }
 
-static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
+static bool add_acquire(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
 {
     bool waits = request->waiter[0] || request->fair;
     bool names_fence_ttl = waits || request->fence_ttl_s != RLK_FENCE_TTL_S;
     const char *manner = request->fair ? "fair" : request->queued ? "queued" : NULL;
     bool has_manner = waits && manner;
     struct command command;
-    begin_single(&command, out, request, by_text, ":fence");
+    begin_single(&command, memo, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_fence(&command, request);
@@ -210,10 +253,10 @@ static bool add_acquire(struct rlk_buffer *out, const struct rlk_request *reques
     return end(&command);
 }
 
-static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
+static bool add_extend(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
 {
     struct command command;
-    begin_single(&command, out, request, by_text, ":fence");
+    begin_single(&command, memo, request, by_text, ":fence");
     add_text(&command, request->token);
     add_number(&command, request->ttl_ms);
     add_fence(&command, request);
@@ -221,10 +264,10 @@ static bool add_extend(struct rlk_buffer *out, const struct rlk_request *request
     return end(&command);
 }
 
-static bool add_release(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
+static bool add_release(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
 {
     struct command command;
-    begin_single(&command, out, request, by_text, ":queue");
+    begin_single(&command, memo, request, by_text, ":queue");
     add_text(&command, request->token);
     if (request->waiter[0])
         add_text(&command, request->waiter);
@@ -233,10 +276,10 @@ static bool add_release(struct rlk_buffer *out, const struct rlk_request *reques
     return end(&command);
 }
 
-static bool add_inspect(struct rlk_buffer *out, const struct rlk_request *request, bool by_text)
+static bool add_inspect(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
 {
     struct command command;
-    begin_single(&command, out, request, by_text, ":fence");
+    begin_single(&command, memo, request, by_text, ":fence");
     return end(&command);
 }
 
@@ -306,11 +349,11 @@ static void add_waiters(struct command *command, const struct rlk_request *reque
     add_made(command, text, (size_t)(at - text));
 }
 
-static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *requests,
+static bool add_acquire_many(struct rlk_memo *memo, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
     struct command command;
-    begin_script(&command, out, RLK_ACQUIRE_MANY, by_text, 2 * count);
+    begin_script(&command, memo, RLK_ACQUIRE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":fence");
     add_numbers(&command, requests, count, ttl_of);
     add_numbers(&command, requests, count, fence_ttl_of);
@@ -323,11 +366,11 @@ static bool add_acquire_many(struct rlk_buffer *out, const struct rlk_request *r
     return end(&command);
 }
 
-static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *requests,
-                            size_t count, bool by_text)
+static bool add_extend_many(struct rlk_memo *memo, const struct rlk_request *requests, size_t count,
+                            bool by_text)
 {
     struct command command;
-    begin_script(&command, out, RLK_EXTEND_MANY, by_text, count);
+    begin_script(&command, memo, RLK_EXTEND_MANY, by_text, count);
     add_keys(&command, requests, count, NULL);
     for (size_t i = 0; i < count; i++) {
         add_text(&command, requests[i].token);
@@ -336,41 +379,52 @@ static bool add_extend_many(struct rlk_buffer *out, const struct rlk_request *re
     return end(&command);
 }
 
-static bool add_release_many(struct rlk_buffer *out, const struct rlk_request *requests,
+static bool add_release_many(struct rlk_memo *memo, const struct rlk_request *requests,
                              size_t count, bool by_text)
 {
     struct command command;
-    begin_script(&command, out, RLK_RELEASE_MANY, by_text, 2 * count);
+    begin_script(&command, memo, RLK_RELEASE_MANY, by_text, 2 * count);
     add_keys(&command, requests, count, ":queue");
     for (size_t i = 0; i < count; i++)
         add_text(&command, requests[i].token);
     return end(&command);
 }
 
-bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
-                      const struct rlk_request *requests, size_t count, bool by_text)
+/* Makes the memo's bytes those of the request. False if there is no memory. */
+static bool compose(struct rlk_memo *memo, enum rlk_request_kind kind,
+                    const struct rlk_request *requests, size_t count, bool by_text)
 {
     assert(count >= 1 && count <= RLK_BATCH_MAX);
     assert(count == 1 || kind != requests->kind);
     switch (kind) {
     case RLK_ACQUIRE:
-        return add_acquire(out, requests, by_text);
+        return add_acquire(memo, requests, by_text);
     case RLK_ACQUIRE_MANY:
-        return add_acquire_many(out, requests, count, by_text);
+        return add_acquire_many(memo, requests, count, by_text);
     case RLK_EXTEND:
-        return add_extend(out, requests, by_text);
+        return add_extend(memo, requests, by_text);
     case RLK_EXTEND_MANY:
-        return add_extend_many(out, requests, count, by_text);
+        return add_extend_many(memo, requests, count, by_text);
     case RLK_RELEASE:
-        return add_release(out, requests, by_text);
+        return add_release(memo, requests, by_text);
     case RLK_RELEASE_MANY:
-        return add_release_many(out, requests, count, by_text);
+        return add_release_many(memo, requests, count, by_text);
     case RLK_INSPECT:
-        return add_inspect(out, requests, by_text);
+        return add_inspect(memo, requests, by_text);
     case RLK_REQUEST_KINDS:
         break;
     }
     return false;
+}
+
+bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
+                      const struct rlk_request *requests, size_t count, bool by_text)
+{
+    struct rlk_memo memo = {0};
+    bool done = compose(&memo, kind, requests, count, by_text) &&
+                rlk_buffer_append(out, rlk_buffer_bytes(&memo.bytes), rlk_buffer_len(&memo.bytes));
+    rlk_memo_free(&memo);
+    return done;
 }
 
 /* ---- the memo ---- */
@@ -413,8 +467,7 @@ static bool remember(struct rlk_memo *memo, enum rlk_request_kind kind,
                      size_t count, bool by_text)
 {
     rlk_buffer_clear(&memo->asked);
-    rlk_buffer_clear(&memo->bytes);
-    if (!rlk_wire_request(&memo->bytes, kind, requests, count, by_text))
+    if (!compose(memo, kind, requests, count, by_text))
         return false;
     memo->kind = kind;
     memo->by_text = by_text;
@@ -442,6 +495,7 @@ void rlk_memo_free(struct rlk_memo *memo)
 {
     rlk_buffer_free(&memo->asked);
     rlk_buffer_free(&memo->bytes);
+    rlk_buffer_free(&memo->made);
 }
 
 /* ---- replies ---- */

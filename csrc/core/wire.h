@@ -21,12 +21,18 @@ bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv);
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text);
 
-/* The bytes of the last request: a quorum sends the same ones to every node. */
+#define RLK_MEMO_WORDS 12 /* in a request for one lock, at most */
+
+/* The bytes of the last request: a quorum sends the same ones to every node, and where the words of
+ * the next are as long, they take the places of these. */
 struct rlk_memo {
     enum rlk_request_kind kind;
     bool by_text;
     struct rlk_buffer asked; /* what tells it from others, for each that travelled in it */
     struct rlk_buffer bytes;
+    struct rlk_buffer made; /* words that were made for a request */
+    size_t words;           /* in the bytes; 0: too many, or none */
+    size_t lengths[RLK_MEMO_WORDS];
 };
 
 /* As rlk_wire_request(), for askers whose keys are always the same. */

@@ -20,8 +20,9 @@
 #define LINGER_MAX_MS 50
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define EAGER_US 50    /* falling asleep and being woken costs about as much as such a wait */
-#define EAGER_PAUSE 16 /* waits without looking eagerly, after one in vain */
+#define EAGER_US 50        /* falling asleep and being woken costs about as much as such a wait */
+#define POLL_AT_LEAST_MS 1 /* while replies are found without, for all the other connections */
+#define EAGER_PAUSE 16     /* waits without looking eagerly, after one in vain */
 
 struct rlk_loop {
     const struct rlk_settings *settings;
@@ -31,7 +32,8 @@ struct rlk_loop {
     bool inbox_wanted;
     bool stirred; /* a lock moved while requests were handed out: nobody may sleep on that */
     bool eager;
-    int64_t settled_ms; /* when it last looked at its connections */
+    int64_t settled_ms; /* when it last took in what had come */
+    int64_t polled_ms;  /* when it last looked at all its connections */
     int eager_pause, eager_misses;
     int64_t longest_lease_ms;
 
@@ -572,54 +574,67 @@ void rlk_loop_be_eager(struct rlk_loop *loop)
     loop->eager = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 }
 
-static bool expects_replies(const struct rlk_loop *loop)
+static bool expects_replies(const struct rlk_peer *peer)
+{
+    return peer->phase == RLK_PEER_READY && rlk_node_in_flight(peer->node) > 0;
+}
+
+/* False if nothing has come. */
+static bool read_replies(struct rlk_loop *loop, int64_t now_ms)
+{
+    bool any = false;
+    for (int node = 0; node < loop->quorum.nodes; node++)
+        if (expects_replies(&loop->commands[node]))
+            any |= rlk_peer_read(&loop->commands[node], now_ms);
+    return any;
+}
+
+static bool expects_any(const struct rlk_loop *loop)
 {
     for (int node = 0; node < loop->quorum.nodes; node++)
-        if (rlk_node_in_flight(loop->commands[node].node) > 0)
+        if (expects_replies(&loop->commands[node]))
             return true;
     return false;
 }
 
-/* Looks without sleeping. Where that finds nothing, it is not tried again for a while, twice as
- * long each time: on a busy machine, or a slow network, the processor is better left to others. */
-static int look_eagerly(struct rlk_loop *loop, struct pollfd *fds, nfds_t count)
+/* Reads without sleeping, and without asking what there is to read. Where that finds nothing, it is
+ * not tried again for a while, twice as long each time: on a busy machine, or a slow network, the
+ * processor is better left to others. */
+static bool look_eagerly(struct rlk_loop *loop)
 {
+    if (!loop->eager || !expects_any(loop))
+        return false;
     if (loop->eager_pause > 0) {
         loop->eager_pause--;
-        return 0;
+        return false;
     }
-    int ready = 0;
-    int64_t until_us = rlk_clock_us() + EAGER_US;
+    bool found;
+    int64_t now_us = rlk_clock_us(), until_us = now_us + EAGER_US;
     do
-        ready = poll(fds, count, 0);
-    while (ready == 0 && rlk_clock_us() < until_us);
-    if (ready != 0)
+        found = read_replies(loop, now_us / 1000);
+    while (!found && (now_us = rlk_clock_us()) < until_us);
+    if (found)
         loop->eager_misses = 0;
     else
         loop->eager_pause = EAGER_PAUSE << (loop->eager_misses < 6 ? loop->eager_misses++ : 6);
-    return ready;
-}
-
-/* As poll(2). */
-static int look_out(struct rlk_loop *loop, struct pollfd *fds, nfds_t count, int64_t until_ms)
-{
-    int ready = 0;
-    if (loop->eager && expects_replies(loop))
-        ready = look_eagerly(loop, fds, count);
-    return ready != 0 ? ready : poll(fds, count, timeout_until(until_ms));
+    return found;
 }
 
 void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
 {
     struct pollfd fds[2 * RLK_NODES_MAX + 1];
     nfds_t nodes = (nfds_t)loop->quorum.nodes;
+    int64_t now_ms = rlk_clock_ms();
+    bool found = look_eagerly(loop);
+    if (found && now_ms - loop->polled_ms < POLL_AT_LEAST_MS)
+        return;
     for (nfds_t node = 0; node < nodes; node++) {
         watch(&fds[2 * node], &loop->commands[node]);
         watch(&fds[2 * node + 1], &loop->inboxes[node]);
     }
     fds[2 * nodes] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-    int ready = look_out(loop, fds, 2 * nodes + 1, until_ms);
-    int64_t now_ms = rlk_clock_ms();
+    int ready = poll(fds, 2 * nodes + 1, found ? 0 : timeout_until(until_ms));
+    loop->polled_ms = now_ms = rlk_clock_ms();
     for (nfds_t node = 0; ready > 0 && node < nodes; node++) {
         if (fds[2 * node].revents)
             rlk_peer_read(&loop->commands[node], now_ms);

@@ -128,10 +128,11 @@ void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms)
         peer->quiet_since_ms = now_ms;
 }
 
-static void read_open(struct rlk_peer *peer, int64_t now_ms)
+static bool read_open(struct rlk_peer *peer, int64_t now_ms)
 {
     char bytes[READ_SIZE];
     long len;
+    bool was_ready = false;
     do {
         len = rlk_stream_read(&peer->stream, bytes, sizeof bytes);
         if (len > 0) {
@@ -139,20 +140,23 @@ static void read_open(struct rlk_peer *peer, int64_t now_ms)
             if (peer->quiet_since_ms != RLK_NEVER)
                 peer->quiet_since_ms = now_ms;
         }
+        was_ready |= len != 0;
     } while (len == (long)sizeof bytes || (len > 0 && rlk_stream_has_unread(&peer->stream)));
+    return was_ready;
 }
 
-void rlk_peer_read(struct rlk_peer *peer, int64_t now_ms)
+bool rlk_peer_read(struct rlk_peer *peer, int64_t now_ms)
 {
-    if (peer->stream.state == RLK_STREAM_OPEN) {
-        read_open(peer, now_ms);
-        return;
-    }
+    if (peer->stream.state == RLK_STREAM_OPEN)
+        return read_open(peer, now_ms);
+    if (peer->stream.state == RLK_STREAM_FAILED)
+        return true; /* as its next event will say */
     rlk_stream_advance(&peer->stream);
     if (peer->stream.state == RLK_STREAM_FAILED)
         lose_connection(peer, RLK_UNREACHABLE, now_ms);
     else if (peer->stream.state == RLK_STREAM_OPEN)
         log_in(peer, now_ms);
+    return true;
 }
 
 /* ---- events ---- */

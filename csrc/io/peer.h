@@ -51,8 +51,9 @@ void rlk_peer_distrust(struct rlk_peer *peer);
 /* What has to be sent is written, as far as the connection takes it. */
 void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms);
 
-/* The descriptor is ready, or may be. Events are in the node then. */
-void rlk_peer_read(struct rlk_peer *peer, int64_t now_ms);
+/* The descriptor is ready, or may be; false if an open connection had nothing to read. Events are in
+ * the node then. */
+bool rlk_peer_read(struct rlk_peer *peer, int64_t now_ms);
 
 /* The next event; a connection that is over yields its votes first. */
 bool rlk_peer_next_event(struct rlk_peer *peer, struct rlk_event *event, int64_t now_ms);

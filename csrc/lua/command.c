@@ -1,12 +1,22 @@
 /* core.command(): what the redlock command needs of the system, and programs that only lock do not. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "io/signals.h"
 #include "lua/objects.h"
+
+#define POLLED_MAX 8
+#define CAUGHT_MAX 32
+
+/* ---- terminals ---- */
 
 /* is_terminal(fd) -> boolean */
 static int is_terminal(lua_State *L)
@@ -26,14 +36,127 @@ static int columns(lua_State *L)
     return 1;
 }
 
-/* file_mode(path) -> the permission bits | nil */
-static int file_mode(lua_State *L)
+/* open_terminal() -> a descriptor of the terminal that controls this process | nil */
+static int open_terminal(lua_State *L)
 {
-    struct stat status;
-    if (stat(luaL_checkstring(L, 1), &status) == 0)
-        lua_pushinteger(L, (lua_Integer)(status.st_mode & 07777));
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd >= 0)
+        lua_pushinteger(L, fd);
     else
         lua_pushnil(L);
+    return 1;
+}
+
+/* foreground(fd) -> the process group that the terminal's keys reach | nil */
+static int get_foreground(lua_State *L)
+{
+    pid_t group = tcgetpgrp((int)luaL_checkinteger(L, 1));
+    if (group >= 0)
+        lua_pushinteger(L, group);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* set_foreground(fd, group) -> boolean. With signals caught, so that it does not stop us. */
+static int set_foreground(lua_State *L)
+{
+    int fd = (int)luaL_checkinteger(L, 1);
+    lua_pushboolean(L, tcsetpgrp(fd, (pid_t)luaL_checkinteger(L, 2)) == 0);
+    return 1;
+}
+
+/* own_group() -> our process group */
+static int own_group(lua_State *L)
+{
+    lua_pushinteger(L, getpgrp());
+    return 1;
+}
+
+/* ---- signals ---- */
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {
+    {"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"TERM", SIGTERM},   {"USR1", SIGUSR1},
+    {"USR2", SIGUSR2}, {"CONT", SIGCONT}, {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN},   {"TTOU", SIGTTOU},
+    {"STOP", SIGSTOP}, {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"ABRT", SIGABRT},   {"SEGV", SIGSEGV},
+    {"ALRM", SIGALRM}, {"BUS", SIGBUS},   {"FPE", SIGFPE},   {"ILL", SIGILL},     {"XCPU", SIGXCPU},
+    {"SYS", SIGSYS},   {"TRAP", SIGTRAP}, {"XFSZ", SIGXFSZ}, {"WINCH", SIGWINCH},
+};
+
+/* A table name -> number of signals, as field signals. */
+static void add_signals(lua_State *L)
+{
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        lua_pushinteger(L, signals[i].number);
+        lua_setfield(L, -2, signals[i].name);
+    }
+    lua_setfield(L, -2, "signals");
+}
+
+/* catch_signals({ number, ... }) -> a descriptor from which they are read | nil, message */
+static int catch_signals(lua_State *L)
+{
+    int numbers[CAUGHT_MAX], count = (int)rlk_rawlen(L, 1);
+    luaL_argcheck(L, count <= CAUGHT_MAX, 1, "too many");
+    for (int i = 0; i < count && i < CAUGHT_MAX; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        numbers[i] = (int)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    int fd = rlk_signals_catch(numbers, count);
+    if (fd >= 0) {
+        lua_pushinteger(L, fd);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(errno));
+    return 2;
+}
+
+/* read_signal(fd) -> number | nil */
+static int read_signal(lua_State *L)
+{
+    int number = rlk_signals_read((int)luaL_checkinteger(L, 1));
+    if (number > 0)
+        lua_pushinteger(L, number);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* obey(signal, whether our whole group): stops or ends us, as the signal would by default. */
+static int obey(lua_State *L)
+{
+    rlk_signals_obey((int)luaL_checkinteger(L, 1), lua_toboolean(L, 2));
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+/* poll({ fd, ... }, seconds) -> { fd = true, ... } of those that are readable or have ended */
+static int poll_all(lua_State *L)
+{
+    struct pollfd polled[POLLED_MAX];
+    int count = (int)rlk_rawlen(L, 1);
+    double ms = ceil(luaL_checknumber(L, 2) * 1000);
+    luaL_argcheck(L, count <= POLLED_MAX, 1, "too many");
+    for (int i = 0; i < count && i < POLLED_MAX; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        polled[i] = (struct pollfd){(int)luaL_checkinteger(L, -1), POLLIN, 0};
+        lua_pop(L, 1);
+    }
+    int ready = poll(polled, (nfds_t)count, ms < 0 ? 0 : ms > 1e9 ? 1000000000 : (int)ms);
+    lua_newtable(L);
+    for (int i = 0; ready > 0 && i < count; i++) {
+        if (polled[i].revents) {
+            lua_pushboolean(L, true);
+            lua_rawseti(L, -2, polled[i].fd);
+        }
+    }
     return 1;
 }
 
@@ -47,9 +170,35 @@ static int sleep_for(lua_State *L)
     return 1;
 }
 
+/* ---- files ---- */
+
+/* file_mode(path) -> the permission bits | nil */
+static int file_mode(lua_State *L)
+{
+    struct stat status;
+    if (stat(luaL_checkstring(L, 1), &status) == 0)
+        lua_pushinteger(L, (lua_Integer)(status.st_mode & 07777));
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* ---- module ---- */
+
 static const luaL_Reg functions[] = {
-    {"is_terminal", is_terminal}, {"columns", columns}, {"file_mode", file_mode},
-    {"sleep", sleep_for},         {NULL, NULL},
+    {"is_terminal", is_terminal},
+    {"columns", columns},
+    {"open_terminal", open_terminal},
+    {"foreground", get_foreground},
+    {"set_foreground", set_foreground},
+    {"own_group", own_group},
+    {"catch_signals", catch_signals},
+    {"read_signal", read_signal},
+    {"obey", obey},
+    {"poll", poll_all},
+    {"sleep", sleep_for},
+    {"file_mode", file_mode},
+    {NULL, NULL},
 };
 
 /* core.command() -> a table of these functions. The library itself does not pay for them. */
@@ -57,6 +206,8 @@ static int command(lua_State *L)
 {
     lua_newtable(L);
     rlk_add_functions(L, functions);
+    add_signals(L);
+    rlk_add_wardens(L);
     return 1;
 }
 

@@ -27,6 +27,9 @@ void rlk_open_locks(lua_State *L);
 void rlk_open_operations(lua_State *L);
 void rlk_open_command(lua_State *L);
 
+/* Adds to core.command()'s table, on top of the stack. */
+void rlk_add_wardens(lua_State *L);
+
 /* Raise an error for anything else. */
 struct rlk_shared_client *rlk_check_client(lua_State *L, int index);
 struct rlk_lua_lock *rlk_check_lock(lua_State *L, int index);

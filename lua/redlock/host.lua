@@ -40,13 +40,15 @@ local is_nginx = here.nginx()
 local nginx -- the host
 
 --- The host for a call.
--- @tparam ?string name the one that the client was told to use; nil: whichever is here
+-- @tparam ?string|table name the one that the client was told to use; nil: whichever is here
 -- @treturn[1] table the host
 -- @treturn[2] nil
 -- @treturn[2] string why that one is not to be had
 function host.choose(name)
     if nginx and not name then
         return nginx
+    elseif type(name) == "table" then
+        return name -- of the command's own loop
     end
     name = name or here.cqueues() and "cqueues" or here.luv() and "luv" or "blocking"
     if here[name]() then

@@ -83,7 +83,7 @@ local function holds_password(settings)
 end
 
 local function warn(settings, path, errors)
-    local mode = require("redlock.core").command().file_mode(path)
+    local mode = require("redlock.command.system").file_mode(path)
     if mode and math.floor(mode % 8 / READABLE_BY_OTHERS) == 1 and holds_password(settings) then
         errors:write(errors:paint("yellow", "redlock: "),
             path, " holds a password, and everybody can read it.\nTry: chmod o-r ", path, "\n")

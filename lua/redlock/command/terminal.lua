@@ -20,7 +20,7 @@ end
 -- @tparam number fd its descriptor
 -- @treturn Terminal with `is_terminal`
 function terminal.new(file, fd)
-    local is_terminal = require("redlock.core").command().is_terminal(fd)
+    local is_terminal = require("redlock.command.system").is_terminal(fd)
     return setmetatable({
         file = file,
         fd = fd,
@@ -46,7 +46,7 @@ end
 --- How many columns it has; 80 if that cannot be told.
 -- @treturn number
 function Terminal:width()
-    local columns = self.is_terminal and require("redlock.core").command().columns(self.fd)
+    local columns = self.is_terminal and require("redlock.command.system").columns(self.fd)
     return columns or WIDTH
 end
 

@@ -1,0 +1,35 @@
+--- Who holds a lock, in a few words, from what client:info() says.
+-- @module redlock.command.holder
+-- @local
+
+local duration = require "redlock.command.duration"
+local terminal = require "redlock.command.terminal"
+
+local holder = {}
+
+-- The token that most nodes hold; it is the owner's, if that is a majority.
+local function find(nodes)
+    local counts, best = {}, nil
+    for _, node in ipairs(nodes) do
+        if node.token then
+            counts[node.token] = (counts[node.token] or 0) + 1
+            if not best or counts[node.token] > counts[best.token] then
+                best = node
+            end
+        end
+    end
+    return best
+end
+
+--- @tparam {table,...} nodes as client:info() gives them
+-- @treturn ?string such as "web3:4711 (nightly report) for 3m"; nil if nobody is seen to hold it
+function holder.describe(nodes)
+    local held = find(nodes)
+    if not held then
+        return nil
+    end
+    local who = held.holder and terminal.printable(held.holder) or "another"
+    return who .. (held.age and " for " .. duration.format(held.age) or "")
+end
+
+return holder

@@ -1,0 +1,82 @@
+--- The command as a shell's job: which process group the terminal's keys reach, and how the command
+-- and we stop and go on together.
+--
+-- We are a member of the job that the shell knows; the command's group is not, and the shell cannot
+-- give it the terminal. So we hand on what the shell gives us: at the start if both input and output are the
+-- terminal; otherwise, as in a pipeline whose other members may need it, as soon as the command
+-- asks, by being stopped for reading or setting it.
+-- @module redlock.command.job
+-- @local
+
+local system = require "redlock.command.system"
+
+local signals = system.signals
+
+local Job = {}
+Job.__index = Job
+
+--- @treturn Job
+function Job.new()
+    return setmetatable({ terminal = system.open_terminal(), own_group = system.own_group() }, Job)
+end
+
+local function foreground(self)
+    return self.terminal and system.foreground(self.terminal)
+end
+
+--- The terminal whose foreground the command's group shall come to at its start, if any.
+-- @treturn ?number
+function Job:initial_terminal()
+    local is_ours = self.terminal and foreground(self) == self.own_group
+    if is_ours and system.is_terminal(0) and system.is_terminal(1) then
+        self.was_given = true
+        return self.terminal
+    end
+end
+
+--- Whether the terminal's keys reach the command's group.
+function Job:is_given(group)
+    return self.terminal ~= nil and foreground(self) == group
+end
+
+local function give(self, group)
+    if foreground(self) == self.own_group and system.set_foreground(self.terminal, group) then
+        self.was_given = true
+    end
+    return self.was_given
+end
+
+--- The terminal is ours again, if it was the command's.
+function Job:take_back(group)
+    if self:is_given(group) then
+        system.set_foreground(self.terminal, self.own_group)
+        return true
+    end
+    return false
+end
+
+--- The command was stopped. Says what is to be done about it.
+-- @tparam number group
+-- @tparam number signal that has stopped it
+-- @treturn ?string "continue": it has the terminal now; "suspend": so are we to be; nil: nothing
+function Job:on_stop(group, signal)
+    if self:is_given(group) then
+        return "suspend"
+    elseif signal == signals.TTIN or signal == signals.TTOU then
+        return give(self, group) and "continue" or "suspend"
+    end
+end
+
+--- Stops us, as the signal does. Returns when we go on.
+-- @tparam number group
+-- @tparam number signal
+-- @tparam boolean whole_job whether the others of our job were spared, and are to stop, too
+function Job:stop(group, signal, whole_job)
+    local had_it = self:take_back(group)
+    system.obey(signal, whole_job)
+    -- In the background it has to ask for the terminal once more.
+    self.was_given = had_it and foreground(self) == self.own_group
+        and system.set_foreground(self.terminal, group)
+end
+
+return Job

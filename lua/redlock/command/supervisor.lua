@@ -1,0 +1,221 @@
+--- Runs a command while a lock is held: passes on what reaches us, stops and goes on with it, and
+-- ends it when the lock is lost or its time is up. That it ends even if we cannot act is the warden's
+-- work (csrc/io/warden.h).
+-- @module redlock.command.supervisor
+-- @local
+
+local core = require "redlock.core"
+local duration = require "redlock.command.duration"
+local failure = require "redlock.failure"
+local Job = require "redlock.command.job"
+local signal_names = require "redlock.command.signal_names"
+local system = require "redlock.command.system"
+
+local signals = system.signals
+
+local Supervisor = {}
+Supervisor.__index = Supervisor
+
+local TICK = 1 -- seconds, at most, after which the lease is looked at
+local STOP_WITHIN = 0.2 -- seconds: who is asked to stop, and does not, is stopped
+
+--- @tparam table run `loop`, `warden`, `lock`, `reporter`, `ttl`, `at_most` (seconds or nil)
+-- @treturn Supervisor
+function Supervisor.new(run)
+    return setmetatable({ run = run, job = Job.new(), state = {} }, Supervisor)
+end
+
+-- ---- why it has to end ----
+
+local function finish(self, reason, text)
+    if self.reason then
+        return
+    end
+    self.reason = reason
+    self.run.reporter:warn(text)
+    self.run.warden:finish()
+end
+
+local function end_if_lost(self, message)
+    local lock = self.run.lock
+    if not lock:held() then
+        message = message or failure.lost(lock.name, core.status(lock))
+        finish(self, "lost", message .. "; ending the command")
+        return true
+    end
+    return false
+end
+
+-- The last renewal is longer ago than it should be.
+local function look_at_renewal(self)
+    local run = self.run
+    local left = run.lock:remaining()
+    local is_late = left < run.ttl * 0.6
+    if is_late and not self.is_late then
+        run.reporter:warn(("the lease of %s could not be renewed yet; %s are left"):format(
+            failure.quote(run.lock.name), duration.format(left)))
+    elseif self.is_late and not is_late then
+        run.reporter:warn("the lease is renewed again")
+    end
+    self.is_late = is_late
+end
+
+local function look_at_time(self)
+    local run = self.run
+    if not self.reason and not end_if_lost(self) then
+        look_at_renewal(self)
+    end
+    run.warden:credit(run.lock)
+    if self.end_at and core.clock() >= self.end_at then
+        self.end_at = nil
+        local text = "the command took longer than %s; ending it"
+        finish(self, "too long", text:format(duration.format(run.at_most)))
+    end
+end
+
+-- ---- stopping and going on ----
+
+local function go_on(self)
+    local warden = self.run.warden
+    if not self.reason and not end_if_lost(self) then
+        warden:credit(self.run.lock)
+        warden:signal(signals.CONT, true)
+    end
+end
+
+local function stop_with(self, signal, whole_job)
+    local group = self.state.pid
+    self.run.warden:signal(signals.STOP, true)
+    self.run.reporter:clear()
+    self.job:stop(group, signal, whole_job)
+    go_on(self)
+end
+
+-- Waits until the command has stopped by itself, not long.
+local function await_stop(self)
+    local moment = core.clock() + STOP_WITHIN
+    repeat
+        local left = moment - core.clock()
+        system.poll({ self.run.warden:fd() }, left)
+        self.state = self.run.warden:look()
+    until self.state.stopped or self.state.ended or left <= 0
+end
+
+local function on_stop(self, signal)
+    local todo = self.job:on_stop(self.state.pid, signal)
+    if todo == "continue" then
+        go_on(self)
+    elseif todo == "suspend" then
+        stop_with(self, signal == signals.STOP and signals.TSTP or signal, true)
+    end
+end
+
+-- ---- signals ----
+
+local on_signal = {}
+
+on_signal[signals.TSTP] = function(self, number)
+    if not self.state.pid or self.state.ended then
+        system.obey(number)
+        return
+    end
+    self.run.warden:signal(number, true)
+    await_stop(self)
+    stop_with(self, number, false)
+end
+
+on_signal[signals.CONT] = go_on
+
+local function pass_to_first(self, number)
+    self.run.warden:signal(number, false)
+end
+
+on_signal[signals.USR1] = pass_to_first
+on_signal[signals.USR2] = pass_to_first
+
+local function pass_on(self, number)
+    self.run.warden:signal(number, true)
+end
+
+local function take_signal(self, number)
+    if number ~= signals.WINCH then
+        self.run.reporter:note(signal_names.of(number) .. " is passed on")
+    end
+    local act = on_signal[number] or pass_on
+    act(self, number)
+end
+
+-- ---- the command ----
+
+local function look_at_command(self)
+    local before, state = self.state, self.run.warden:look()
+    self.state = state
+    if state.pid and not before.pid then
+        self.end_at = self.run.at_most and core.clock() + self.run.at_most
+        self.run.reporter:note(("the command runs as process %d"):format(state.pid))
+    end
+    if state.ending == "deadline" and not self.reason and not end_if_lost(self) then
+        finish(self, "lost", "redlock was held up for longer than its lease; ending the command")
+    end
+    if state.stopped and not before.stopped and not state.ended then
+        on_stop(self, state.stopped)
+    end
+end
+
+local function is_over(state)
+    if state.gone or state.failure then
+        return true
+    end
+    return state.ended and (not state.ending or state.group_ended)
+end
+
+local function environment(lock)
+    return {
+        ("REDLOCK_FENCE=%.0f"):format(lock.fence),
+        "REDLOCK_TOKEN=" .. lock.token,
+        "REDLOCK_NAME=" .. lock.name,
+    }
+end
+
+-- Somebody has killed the warden: then nobody guards the command, and it must not go on.
+local function give_up(self)
+    self.run.warden:signal(signals.KILL, true)
+    self.reason = "unguarded"
+end
+
+--- Starts the command and stays until it has ended.
+-- @treturn table its state, as warden:look() gives it, with `reason`: nil if it ended by itself, "lost",
+-- "too long", or "unguarded"; and `had_terminal`: the terminal's keys reached it
+function Supervisor:guard()
+    local run = self.run
+    local loop, warden = run.loop, run.warden
+    local period = math.min(TICK, run.ttl / 10)
+    loop:watch(warden:fd(), function()
+        loop:post "command"
+    end)
+    run.lock:on_lost(function(_, message)
+        end_if_lost(self, message)
+    end)
+    warden:start(run.lock, environment(run.lock), self.job:initial_terminal())
+    while not is_over(self.state) do
+        local moment = core.clock() + period
+        local kind, number = loop:next(math.min(moment, self.end_at or moment))
+        if kind == "signal" then
+            take_signal(self, number)
+        elseif kind == "command" then
+            look_at_command(self)
+        end
+        look_at_time(self)
+    end
+    loop:watch(warden:fd(), nil)
+    if self.state.gone and not self.state.ended and not self.state.failure then
+        give_up(self)
+    end
+    if self.state.pid then
+        self.job:take_back(self.state.pid)
+    end
+    self.state.reason, self.state.had_terminal = self.reason, self.job.was_given
+    return self.state
+end
+
+return Supervisor

@@ -6,6 +6,7 @@ local connection = require "redlock.command.connection"
 local duration = require "redlock.command.duration"
 local exits = require "redlock.command.exits"
 local failure = require "redlock.failure"
+local Job = require "redlock.command.job"
 local Loop = require "redlock.command.loop"
 local Reporter = require "redlock.command.reporter"
 local signal_names = require "redlock.command.signal_names"
@@ -97,6 +98,7 @@ local function prepare(run, call)
             run.loop:post("signal", number)
         end
     end)
+    run.job = Job.new() -- before the warden, who inherits the terminal
     run.warden, message = system.warden(command_of(call), call.values.grace or GRACE)
     if not run.warden then
         exits.fail(exits.SYSTEM, "no process to be had for the command: " .. message)

@@ -7,7 +7,6 @@
 local core = require "redlock.core"
 local duration = require "redlock.command.duration"
 local failure = require "redlock.failure"
-local Job = require "redlock.command.job"
 local signal_names = require "redlock.command.signal_names"
 local system = require "redlock.command.system"
 
@@ -19,10 +18,10 @@ Supervisor.__index = Supervisor
 local TICK = 1 -- seconds, at most, after which the lease is looked at
 local STOP_WITHIN = 0.2 -- seconds: who is asked to stop, and does not, is stopped
 
---- @tparam table run `loop`, `warden`, `lock`, `reporter`, `ttl`, `at_most` (seconds or nil)
+--- @tparam table run `loop`, `warden`, `job`, `lock`, `reporter`, `ttl`, `at_most` (seconds or nil)
 -- @treturn Supervisor
 function Supervisor.new(run)
-    return setmetatable({ run = run, job = Job.new(), state = {} }, Supervisor)
+    return setmetatable({ run = run, job = run.job, state = {} }, Supervisor)
 end
 
 -- ---- why it has to end ----
@@ -138,10 +137,10 @@ local function pass_on(self, number)
 end
 
 local function take_signal(self, number)
-    if number ~= signals.WINCH then
+    local act = on_signal[number] or pass_on
+    if number ~= signals.WINCH and number ~= signals.CONT then
         self.run.reporter:note(signal_names.of(number) .. " is passed on")
     end
-    local act = on_signal[number] or pass_on
     act(self, number)
 end
 

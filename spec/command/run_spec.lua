@@ -1,0 +1,284 @@
+-- `redlock run` in pipes: what it runs, what it says, how it ends.
+
+local process = require "support.process"
+local program = require "command.program"
+local servers = require "servers"
+local wait = require "support.wait"
+
+describe("redlock run", function()
+    local server, nodes
+
+    setup(function()
+        server = servers.start_one()
+        nodes = { REDLOCK_NODES = server.url }
+    end)
+
+    after_each(function()
+        process.stop_all()
+        server:cli("FLUSHALL")
+    end)
+
+    teardown(function()
+        servers.stop_all()
+    end)
+
+    local function run(...)
+        return program.run({ "run", ... }, nodes)
+    end
+
+    local function start(...)
+        return program.start({ "run", ... }, nodes)
+    end
+
+    -- Holds the lock until its standard input is told to end.
+    local function hold(name, ...)
+        local holder = start(name, ..., "--", "sh", "-c", "echo held; read line; echo done")
+        assert.equal("held", holder:wait_line "held")
+        return holder
+    end
+
+    it("runs a command under the lock, and releases it", function()
+        local result = run("job", "--", "sh", "-c", "redis-cli -s $0 get job", server.socket)
+        assert.equal("", result.errors)
+        assert.equal(0, result.status)
+        assert.matches("^%S+$", result.output[1])
+        assert.equal("0", server:cli("EXISTS", "job"))
+    end)
+
+    it("tells the command what it holds", function()
+        local result = run("a job", "--", "sh", "-c",
+            'echo "$REDLOCK_NAME"; echo $REDLOCK_FENCE; echo $REDLOCK_TOKEN; redis-cli -s $0 get "a job"',
+            server.socket)
+        assert.equal("a job", result.output[1])
+        assert.equal(server:cli("GET", "{a job}:fence"):match "^%d+", result.output[2])
+        assert.equal(result.output[4], result.output[3])
+    end)
+
+    it("adds nothing else to its environment", function()
+        local function names(words)
+            local child = process.start { command = "exec " .. words, env = nodes }
+            assert.equal(0, child:wait())
+            local list = {}
+            for _, line in ipairs(child:lines()) do
+                local name = line:match "^([%w_]+)="
+                list[#list + 1] = name ~= "_" and name or nil
+            end
+            table.sort(list)
+            return table.concat(list, " ")
+        end
+        local plain = names "env"
+        local under = names(program.line { "run", "job", "env" })
+        assert.equal(plain, (under:gsub("REDLOCK_FENCE ", ""):gsub("REDLOCK_NAME ", "")
+            :gsub("REDLOCK_TOKEN ", ""):gsub(" REDLOCK_TOKEN", "")))
+        assert.matches("REDLOCK_TOKEN", under)
+    end)
+
+    it("has the command's exit code", function()
+        assert.equal(0, run("job", "true").status)
+        assert.equal(7, run("job", "--", "sh", "-c", "exit 7").status)
+        assert.equal(255, run("job", "--", "sh", "-c", "exit 255").status)
+    end)
+
+    it("has 128 and the signal's number if one killed the command", function()
+        assert.equal(137, run("job", "--", "sh", "-c", "kill -KILL $$").status)
+        assert.equal(143, run("job", "--", "sh", "-c", "kill -TERM $$").status)
+        assert.equal(139, run("job", "--", "sh", "-c", "kill -SEGV $$").status)
+    end)
+
+    it("has the shell's exit codes for what cannot be run", function()
+        local result = run("job", "--", "/nonexistent/command")
+        assert.equal(127, result.status)
+        assert.equal('redlock run: cannot run "/nonexistent/command": No such file or directory\n',
+            result.errors)
+        assert.equal(126, run("job", "--", "/etc/passwd").status)
+        assert.equal("0", server:cli("EXISTS", "job"))
+        assert.matches("%-%-shell", run("job", "true && true").errors)
+    end)
+
+    it("passes its input and output on, and other descriptors", function()
+        local child = process.start {
+            command = ("printf 'one\ntwo\n' | %s 3</etc/hostname | cat"):format(
+                program.line { "run", "job", "--", "sh", "-c", "cat; cat <&3; echo err >&2" }),
+            env = nodes,
+        }
+        assert.equal(0, child:wait())
+        assert.same({ "one", "two", program.shell "cat /etc/hostname" }, child:lines())
+        assert.equal("err\n", child:errors())
+    end)
+
+    it("leaves the command's own options to it", function()
+        assert.same({ "--wait -n" }, run("job", "echo", "--wait", "-n").output)
+        assert.same({ "--help" }, run("job", "--try", "--", "echo", "--help").output)
+        assert.same({ "-- x" }, run("job", "--", "echo", "--", "x").output)
+    end)
+
+    it("hands one text to a shell", function()
+        assert.same({ "1", "2" }, run("job", "--shell", "echo 1 && echo 2").output)
+        local result = run("job", "-c", "echo", "1")
+        assert.equal(64, result.status)
+        assert.matches("in quotes", result.errors)
+    end)
+
+    it("runs the command in a process group of its own, with no signal blocked or changed", function()
+        local probe = "ps -o pgid=,pid= -p $$; grep -E 'Sig(Blk|Ign)' /proc/self/status"
+        local plain = process.run { command = ("exec sh -c %q"):format("grep -E 'Sig(Blk|Ign)' /proc/self/status") }
+        local output = run("job", "--", "sh", "-c", probe).output
+        local group, pid = output[1]:match "(%d+)%s+(%d+)"
+        assert.equal(pid, group)
+        assert.same({ plain[1], plain[2] }, { output[2], output[3] })
+    end)
+
+    it("leaves no process behind", function()
+        local holder = hold "job"
+        local warden = assert(program.warden(holder.pid))
+        holder:tell ""
+        assert.equal(0, holder:wait())
+        assert.is_false(program.exists(warden))
+    end)
+
+    describe("when another holds the lock", function()
+        it("waits for its turn", function()
+            local first = hold "job"
+            local second = start("job", "--", "echo", "second")
+            assert.is_truthy(wait.wait_until(function()
+                return server:cli("ZCARD", "{job}:queue") == "1"
+            end))
+            assert.same({}, second:lines())
+            first:tell ""
+            assert.equal(0, second:wait())
+            assert.same({ "second" }, second:lines())
+            assert.equal("", second:errors())
+        end)
+
+        it("says whom it waits for, with --verbose", function()
+            local first = hold "job"
+            local second = start("job", "-v", "--", "true")
+            assert.is_truthy(wait.wait_until(function()
+                return second:errors():find 'waiting for "job", held by '
+            end))
+            first:tell ""
+            assert.equal(0, second:wait())
+            assert.matches('"job" is ours, with the fence %d+', second:errors())
+        end)
+
+        it("gives up at once with --try, and after the time of --wait", function()
+            hold "job"
+            local result = run("job", "--try", "--", "echo", "no")
+            assert.equal(75, result.status)
+            assert.matches('^redlock run: "job" is held by [^\n]+\n$', result.errors)
+            assert.same({}, result.output)
+            result = run("job", "--wait", "100ms", "--", "echo", "no")
+            assert.equal(75, result.status)
+            assert.matches('"job" is held by .*; waited 100ms in vain', result.errors)
+        end)
+
+        it("has the exit code that was asked for, and says nothing with --quiet", function()
+            hold "job"
+            local result = run("job", "-n", "-q", "-E", "9", "--", "echo", "no")
+            assert.equal(9, result.status)
+            assert.equal("", result.errors)
+        end)
+
+        it("leaves the queue when it is ended", function()
+            hold "job"
+            local second = start("job", "--", "echo", "no")
+            assert.is_truthy(wait.wait_until(function()
+                return server:cli("ZCARD", "{job}:queue") == "1"
+            end))
+            second:signal "TERM"
+            assert.equal(143, second:wait())
+            assert.equal("0", server:cli("ZCARD", "{job}:queue"))
+            assert.same({}, second:lines())
+        end)
+    end)
+
+    it("says what keeps the nodes from being asked", function()
+        local result = program.run({ "run", "job", "--", "true" }, { REDLOCK_NODES = "127.0.0.1:1" })
+        assert.equal(69, result.status)
+        assert.matches("^redlock run: unavailable: ", result.errors)
+        assert.matches("Try: redlock doctor", result.errors)
+    end)
+
+    describe("passes on", function()
+        local function trap(signal)
+            return ("trap 'echo got %s; exit 3' %s; echo ready; while :; do sleep 0.05; done"):format(
+                signal, signal)
+        end
+
+        for _, signal in ipairs { "TERM", "HUP", "USR1", "USR2" } do
+            it("SIG" .. signal, function()
+                local child = start("job", "--", "sh", "-c", trap(signal))
+                assert.equal("ready", child:wait_line "ready")
+                child:signal(signal)
+                assert.equal(3, child:wait())
+                assert.equal("got " .. signal, child:lines()[2])
+                assert.equal("0", server:cli("EXISTS", "job"))
+            end)
+        end
+
+        it("TERM to the whole group, USR1 to the command alone", function()
+            local child = start("job", "--", "sh", "-c",
+                "trap : USR1; sleep 60 & echo $!; while ! wait; do echo again; done; echo over")
+            local sleeper = child:wait_line "^%d+$"
+            child:signal "USR1"
+            assert.equal("again", child:wait_line "again")
+            assert.is_true(program.exists(sleeper))
+            child:signal "TERM"
+            assert.equal(143, child:wait())
+            assert.is_truthy(program.await_end(sleeper))
+        end)
+
+        it("no HUP under nohup", function()
+            local child = program.start({ "run", "job", "--", "sh", "-c", "echo ready; read line; echo done" },
+                nodes, "nohup")
+            assert.equal("ready", child:wait_line "ready")
+            child:signal "HUP"
+            child:tell ""
+            assert.equal(0, child:wait())
+            assert.equal("done", child:lines()[2])
+        end)
+    end)
+
+    describe("with --at-most", function()
+        it("ends the command", function()
+            local result = run("job", "--at-most", "200ms", "--", "sleep", "60")
+            assert.equal(124, result.status)
+            assert.equal("redlock: the command took longer than 200ms; ending it\n", result.errors)
+            assert.equal("0", server:cli("EXISTS", "job"))
+        end)
+
+        it("kills it, and what else is in its group, after the grace", function()
+            local child = start("job", "--at-most", "300ms", "--grace", "200ms", "--", "sh", "-c",
+                "trap 'echo no' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & "
+                    .. "while :; do sleep 0.05; done")
+            local other = child:wait_line "^%d+$"
+            assert.equal(124, child:wait())
+            assert.equal("no", child:lines()[2])
+            assert.is_false(program.exists(other))
+        end)
+
+        it("lets it go on through its last work within the grace", function()
+            local result = run("job", "--at-most", "200ms", "--", "sh", "-c",
+                "trap 'sleep 0.3; echo saved; exit 0' TERM; while :; do sleep 0.05; done")
+            assert.equal(124, result.status)
+            assert.same({ "saved" }, result.output)
+        end)
+    end)
+
+    it("does not wait for what the command leaves behind", function()
+        local result = run("job", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!")
+        assert.equal(0, result.status)
+        assert.is_true(program.exists(result.output[1]))
+        program.shell("kill " .. result.output[1])
+    end)
+
+    it("refuses options that do not go together", function()
+        for _, words in ipairs {
+            { "--wait", "1s", "--try" }, { "--once-per", "1h", "--at-least", "1s" }, { "-q", "-v" },
+        } do
+            local result = run("job", words[1], words[2], words[3] or "--", words[4] or "--", "true")
+            assert.equal(64, result.status)
+            assert.matches("do not go together", result.errors)
+        end
+    end)
+end)

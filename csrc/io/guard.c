@@ -139,6 +139,20 @@ static void note_end(struct rlk_guard *guard, pid_t pid)
     tell(guard);
 }
 
+/* What the command has left behind comes to us when it ends: where the system's first process does not
+ * look after orphans, as in a container, nobody else would. */
+static void bury_orphans(const struct rlk_guard *guard, pid_t pid)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+        if (info.si_pid == pid && !guard->is_reaped)
+            return;
+        waitpid(info.si_pid, NULL, WNOHANG);
+        memset(&info, 0, sizeof info);
+    }
+}
+
 static void look_at_command(struct rlk_guard *guard)
 {
     struct signalfd_siginfo info;
@@ -155,6 +169,7 @@ static void look_at_command(struct rlk_guard *guard)
         waitpid(pid, NULL, 0);
         guard->is_reaped = true;
     }
+    bury_orphans(guard, pid);
 }
 
 /* ---- time ---- */
@@ -230,6 +245,7 @@ static bool prepare(struct rlk_guard *guard)
     sigaction(SIGCHLD, &standard, NULL); /* ignored, it would take away what there is to wait for */
     setpgid(0, 0);                       /* what stops or ends the supervisor's does not reach us */
     prctl(PR_SET_NAME, "redlock-warden");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     guard->kill_ms = RLK_NEVER;
     guard->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     guard->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -16,9 +16,19 @@ static bool is_ignored(int signal)
     return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
+/* A shell without job control has its background jobs ignore SIGINT and SIGQUIT. The interpreter of Lua
+ * handles SIGINT whatever it was before: the other tells. */
+static void restore_interrupt(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (is_ignored(SIGQUIT))
+        sigaction(SIGINT, &ignore, NULL);
+}
+
 int rlk_signals_catch(const int *signals, int count)
 {
     sigset_t wanted, held;
+    restore_interrupt();
     sigemptyset(&wanted);
     for (int i = 0; i < count; i++)
         if (!is_ignored(signals[i]))

@@ -26,7 +26,7 @@ end
 -- @tparam[opt] string before shell text that stands before the command line, such as `nohup`
 -- @treturn Process
 function program.start(words, env, before)
-    local variables = { REDLOCK_NODES = "", HOME = "/nonexistent", XDG_CONFIG_HOME = "", NO_COLOR = "" }
+    local variables = { REDLOCK_NODES = "", HOME = "/nonexistent", XDG_CONFIG_HOME = "" }
     for name, value in pairs(env or {}) do
         variables[name] = value
     end

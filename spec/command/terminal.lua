@@ -14,9 +14,9 @@ local open = {}
 -- @tparam[opt] number columns
 -- @treturn Terminal with `text`, all that was shown so far
 function terminal.open(words, columns)
-    local self = setmetatable({ pty = pty.open(words, 24, columns or 80), text = "", from = 1 }, Terminal)
+    local self = { pty = pty.open(words, 24, columns or 80), text = "", from = 1 }
     open[self] = true
-    return self
+    return setmetatable(self, Terminal)
 end
 
 --- Hangs up all terminals.

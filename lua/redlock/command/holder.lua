@@ -21,6 +21,18 @@ local function find(nodes)
     return best
 end
 
+--- An identity, as owners leave it on the nodes, the way people read it.
+-- @tparam string identity "HOST:PID CLIENT_NAME PURPOSE"; perhaps only the beginning of it
+-- @treturn string "HOST:PID (PURPOSE)"
+function holder.name(identity)
+    local who, name, purpose = identity:match "^(%S+) (%S+) ?(.*)$"
+    if not who then
+        return terminal.printable(identity)
+    end
+    local what = purpose ~= "" and purpose or name ~= "redlock" and name
+    return terminal.printable(what and ("%s (%s)"):format(who, what) or who)
+end
+
 --- @tparam {table,...} nodes as client:info() gives them
 -- @treturn ?string such as "web3:4711 (nightly report) for 3m"; nil if nobody is seen to hold it
 function holder.describe(nodes)
@@ -28,7 +40,7 @@ function holder.describe(nodes)
     if not held then
         return nil
     end
-    local who = held.holder and terminal.printable(held.holder) or "another"
+    local who = held.holder and holder.name(held.holder) or "another"
     return who .. (held.age and " for " .. duration.format(held.age) or "")
 end
 

@@ -97,6 +97,50 @@ describe("option", function()
         assert_unknown("true", with_option(true, 1))
     end)
 
+    it("is not quoted where its name is no word, since it may hold a password", function()
+        local url = "redis://:secret@10.0.0.1:6379"
+        local expected = "redlock: there is no option of such a name (29 bytes, and no word)"
+        assert.equal(expected, message_of { nodes = { URL }, [url] = true })
+        assert.equal(expected, message_of { [url] = { URL } })
+        assert.equal(expected, misuse.message("redlock.new(url, { [other] = 1 })",
+            { redlock = redlock, url = URL, other = url }))
+        assert.equal(expected, misuse.message("client:acquire('job', { [url] = 1 })",
+            { client = redlock.new(URL), url = url }))
+    end)
+
+    it("is checked and taken also if it is inherited", function()
+        local function inheriting(parent)
+            return setmetatable({}, { __index = parent })
+        end
+        local function of(settings)
+            return inheriting(inheriting(settings))
+        end
+        for name, rule in pairs(rules) do
+            local expected = ('redlock: option "%s" must be %s'):format(name, rule.must)
+            assert.equal(expected, message_of(of(with_option(name, rule.bad[1]))))
+            assert.has_no_error(function() redlock.new(of(with_option(name, rule.good[1]))) end)
+        end
+        assert.equal('redlock: there is no option "TTL"', message_of(of(with_option("TTL", 30))))
+        assert.equal('redlock: option "wait" must be ' .. SECONDS,
+            misuse.message("client:acquire('job', terms)",
+                { client = redlock.new(URL), terms = of { wait = -1 } }))
+        local client = redlock.new(of { nodes = { "10.0.0.7:6379" }, prefix = "a:" })
+        assert.equal("redlock.Client of 10.0.0.7:6379", tostring(client))
+    end)
+
+    it("is read once, so that another value later is not believed", function()
+        local reads = {}
+        local settings = setmetatable({}, { __index = function(_, name)
+            reads[name] = (reads[name] or 0) + 1
+            return name == "nodes" and { URL } or nil
+        end })
+        redlock.new(settings)
+        for name, count in pairs(reads) do
+            assert.equal(1, count, name)
+        end
+        assert.equal(1, reads.ttl)
+    end)
+
     it("keeps its value when the table that it came in changes", function()
         local settings = { nodes = { URL }, prefix = "a:" }
         local client = redlock.new(settings)

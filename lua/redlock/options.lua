@@ -10,6 +10,7 @@ local options = {}
 local NAME_MAX = 512 -- bytes
 local NODES_MAX = 32
 local SECONDS_MAX = 1e9 -- of a lease: about 31 years
+local INHERITED_MAX = 10 -- tables in a row that are looked through for names
 
 local function fail(level, message, ...)
     error("redlock: " .. message:format(...), level + 1)
@@ -153,26 +154,52 @@ local client_defaults = {
     tls_verify = true,
 }
 
-local function check(given, rules, more_rules, level)
-    for name, value in pairs(given) do
-        local rule = rules[name] or (more_rules and more_rules[name])
-        if not rule then
-            fail(level + 1, "there is no option %q", tostring(name))
-        elseif not rule.is(value) then
-            fail(level + 1, "option %q must be %s", name, rule.text)
+-- A name that is no word may be a URL that came to the wrong place, with a password in it.
+local function refuse_name(name, level)
+    if type(name) == "string" and not name:find "^[%a_][%w_]*$" then
+        fail(level + 1, "there is no option of such a name (%d bytes, and no word)", #name)
+    end
+    fail(level + 1, "there is no option %q", tostring(name))
+end
+
+local function parent_of(given)
+    local meta = getmetatable(given)
+    local index = type(meta) == "table" and rawget(meta, "__index")
+    return type(index) == "table" and index or nil
+end
+
+-- What it inherits from tables counts like its own.
+local function check_names(given, rules, more_rules, level)
+    for _ = 1, INHERITED_MAX do
+        for name in next, given do
+            if not rules[name] and not (more_rules and more_rules[name]) then
+                refuse_name(name, level + 1)
+            end
+        end
+        given = parent_of(given)
+        if not given then
+            return
         end
     end
 end
 
-local function merge(given, defaults, rules)
-    local merged = {}
-    for name in pairs(rules) do
-        merged[name] = given[name]
-        if merged[name] == nil then
-            merged[name] = defaults[name]
-        end
+-- Read once, since what is inherited may be another value each time.
+local function read(given, name, rules, defaults, level)
+    local value = given[name]
+    if value == nil then
+        return defaults[name]
+    elseif not rules[name].is(value) then
+        fail(level + 1, "option %q must be %s", name, rules[name].text)
     end
-    return merged
+    return value
+end
+
+local function read_all(given, rules, defaults, level)
+    local values = {}
+    for name in pairs(rules) do
+        values[name] = read(given, name, rules, defaults, level + 1)
+    end
+    return values
 end
 
 -- One table of what redlock.new() was given, in either form.
@@ -184,27 +211,23 @@ local function gather(given, opts, level)
     elseif type(given) == "table" or type(opts) ~= "table" or opts.nodes ~= nil then
         fail(level + 1, "new() takes one table of options, or a URL and a table without nodes")
     end
-    local gathered = { nodes = { given } }
-    for name, value in pairs(opts) do
-        gathered[name] = value
-    end
-    return gathered
+    return setmetatable({ nodes = { given } }, { __index = opts })
 end
 
 --- Checks what redlock.new() was given.
 -- @treturn table every client option, and `terms`
 function options.client(given, opts, level)
     given = gather(given, opts, level)
-    check(given, client_rules, term_rules, level)
-    if given.nodes == nil then
+    check_names(given, client_rules, term_rules, level)
+    local settings = read_all(given, client_rules, client_defaults, level)
+    settings.terms = read_all(given, term_rules, term_defaults, level)
+    if settings.nodes == nil then
         fail(level, 'option "nodes" is missing')
     end
-    local missing = given.host and hosts.missing(given.host)
+    local missing = settings.host and hosts.missing(settings.host)
     if missing then
-        fail(level, "host %q: %s", given.host, missing)
+        fail(level, "host %q: %s", settings.host, missing)
     end
-    local settings = merge(given, client_defaults, client_rules)
-    settings.terms = merge(given, term_defaults, term_rules)
     return settings
 end
 
@@ -216,25 +239,15 @@ function options.terms(given, defaults, level)
     elseif type(given) ~= "table" then
         fail(level, "options must be a table, not %s", type(given))
     end
-    check(given, term_rules, nil, level)
-    local renew, fair, detach = given.renew, given.fair, given.detach
-    if renew == nil then
-        renew = defaults.renew
-    end
-    if fair == nil then
-        fair = defaults.fair
-    end
-    if detach == nil then
-        detach = defaults.detach
-    end
-    -- What merge() would do, for a call that is made for every lock.
+    check_names(given, term_rules, nil, level)
+    -- What read_all() would do, for a call that is made for every lock.
     return {
-        ttl = given.ttl or defaults.ttl,
-        wait = given.wait or defaults.wait,
-        max_hold = given.max_hold or defaults.max_hold,
-        renew = renew,
-        fair = fair,
-        detach = detach,
+        ttl = read(given, "ttl", term_rules, defaults, level),
+        wait = read(given, "wait", term_rules, defaults, level),
+        max_hold = read(given, "max_hold", term_rules, defaults, level),
+        renew = read(given, "renew", term_rules, defaults, level),
+        fair = read(given, "fair", term_rules, defaults, level),
+        detach = read(given, "detach", term_rules, defaults, level),
     }
 end
 

@@ -627,6 +627,40 @@ describe("a node that had forgotten the script of a release", function()
     end)
 end)
 
+describe("a client that is closed", function()
+    local function holding_on_all(name)
+        local client = connect(client_with(proxy, { timeout = LONG, renew = false }))
+        local lock = assert(client:acquire(name, { ttl = 60 }))
+        assert.is_true(wait.wait_until(function() return value(name) == lock.token end))
+        return client
+    end
+
+    it("tells a node, too, whose connection had ended behind an answer that came late", function()
+        local client = holding_on_all "job"
+        local before = proxy:stats().replies
+        proxy:set { delay_replies = 50 }
+        local other = assert(client:try "other")
+        assert.is_true(wait.wait_until(function() return proxy:stats().replies > before end))
+        proxy:clear()
+        proxy:cut()
+        client:close()
+        assert.is_nil(value "job")
+        assert.is_false(other:held())
+    end)
+
+    it("tells a node, too, that was down until just now", function()
+        local client = holding_on_all "job"
+        proxy:refuse()
+        proxy:cut()
+        local another = assert(nodes:first(2):client():acquire("other", { ttl = 60 }))
+        assert.is_nil(client:acquire("other", { wait = 1 })) -- and backs off from the third node
+        proxy:listen()
+        client:close()
+        assert.is_nil(value "job")
+        assert.is_true(another:held())
+    end)
+end)
+
 describe("an extension that comes late", function()
     it("leaves the lock held if it succeeded, and lost if it is lost", function()
         proxy:set { delay_replies = 60 }

@@ -514,6 +514,13 @@ static int lock_renewed_by_another(lua_State *L)
     return 0;
 }
 
+/* lock:tell_all(), before a release that nobody follows up */
+static int lock_tell_all(lua_State *L)
+{
+    check_lock(L)->tells_all = true;
+    return 0;
+}
+
 /* lock:told_before(), before a release that repeats another */
 static int lock_told_before(lua_State *L)
 {
@@ -1283,6 +1290,7 @@ static const luaL_Reg lock_methods[] = {
     {"extend", lock_extend},
     {"release", lock_release},
     {"told_before", lock_told_before},
+    {"tell_all", lock_tell_all},
     {"renewed_by_another", lock_renewed_by_another},
     {"inspect", lock_inspect},
     {"cancel", lock_cancel},

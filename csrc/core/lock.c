@@ -154,11 +154,12 @@ static void note_time_out(struct rlk_lock *lock)
 }
 
 /* The token may stand on these nodes: it is to be released there before anything else is asked
- * of them. */
-static void owe_release(struct rlk_lock *lock, rlk_nodes nodes)
+ * of them. A request that was held up may have been run no earlier than just now. */
+static void owe_release(struct rlk_lock *lock, rlk_nodes nodes, int64_t now_ms)
 {
     if (!lock->tallies)
         return;
+    may_last(lock, now_ms + lock->lease.terms.ttl_ms);
     for (int node = 0; node < lock->quorum->nodes; node++)
         if (nodes & rlk_node_bit(node))
             memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
@@ -375,7 +376,7 @@ static void fail_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     rlk_nodes outbid = nodes_that_said(lock, is_outbid);
     rlk_nodes disconnected = nodes_that_said(lock, is_disconnected);
-    owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+    owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless), now_ms);
     lock->stepped_back = 0;
     lock->echo_until_ms = now_ms + ECHO_MS;
     end_round(lock);
@@ -428,12 +429,11 @@ static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 
 void rlk_lock_cancel(struct rlk_lock *lock, int64_t now_ms)
 {
-    (void)now_ms;
     if (lock->state != RLK_ACQUIRING && lock->state != RLK_WAITING &&
         lock->state != RLK_STANDING_BY)
         return;
     if (lock->state == RLK_ACQUIRING)
-        owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless));
+        owe_release(lock, lock->sent & ~nodes_that_said(lock, rlk_reason_is_harmless), now_ms);
     finish(lock, RLK_TIMEOUT);
 }
 
@@ -571,6 +571,8 @@ void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms)
 
 static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
 {
+    if (lock->tells_all && pending(lock))
+        return RLK_PENDING;
     if (has_majority(lock, lock->granted))
         return RLK_RELEASED;
     if (is_certainly_lost(lock))
@@ -578,15 +580,15 @@ static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
     return pending(lock) ? RLK_PENDING : RLK_UNAVAILABLE;
 }
 
-static void judge_release(struct rlk_lock *lock)
+static void judge_release(struct rlk_lock *lock, int64_t now_ms)
 {
     enum rlk_outcome outcome = outcome_of_release(lock);
     if (outcome == RLK_PENDING)
         return;
     if (outcome == RLK_LOST && lock->loss == RLK_NOT_LOST)
         lock->loss = lock->taken ? RLK_TAKEN : RLK_GONE;
-    owe_release(lock, lock->lease.nodes & ~lock->granted & ~lock->refused &
-                          ~(lock->sent & pending(lock)));
+    rlk_nodes told = lock->granted | lock->refused | (lock->sent & pending(lock));
+    owe_release(lock, lock->lease.nodes & ~told, now_ms);
     finish(lock, outcome);
 }
 
@@ -675,7 +677,7 @@ static void judge(struct rlk_lock *lock, int64_t now_ms)
             judge_extension(lock, now_ms);
         break;
     case RLK_RELEASING:
-        judge_release(lock);
+        judge_release(lock, now_ms);
         break;
     case RLK_INSPECTING:
         if (!pending(lock))
@@ -722,7 +724,7 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     /* The others were a majority, and this one is to be told all the same. */
     if (lock->state == RLK_IDLE && lock->kind == RLK_RELEASE &&
         rlk_reason_is_undelivered(vote->reason))
-        owe_release(lock, rlk_node_bit(node));
+        owe_release(lock, rlk_node_bit(node), now_ms);
     judge(lock, now_ms);
 }
 
@@ -964,7 +966,7 @@ bool rlk_lock_is_done(const struct rlk_lock *lock)
 bool rlk_lock_is_owing(const struct rlk_lock *lock)
 {
     const struct rlk_debts *debts = &lock->debts;
-    bool failed = lock->kind == RLK_RELEASE && lock->outcome == RLK_UNAVAILABLE;
+    bool failed = lock->outcome == RLK_UNAVAILABLE;
     return (debts->owed | debts->owed_later | (failed ? debts->owed_sent : 0)) != 0;
 }
 

@@ -98,7 +98,7 @@ struct rlk_lock {
     struct rlk_lease lease;
     int64_t deadline_ms;    /* not mine from here on */
     int64_t renew_at_ms;    /* RLK_NEVER: not any more */
-    int64_t lasts_until_ms; /* no node keeps the token longer than this, by its own clock */
+    int64_t lasts_until_ms; /* no node keeps the token longer than this, unless it got it late */
     int64_t refresh_at_ms;  /* from here on an extension also refreshes the fence */
 
     /* the round of requests that is under way */
@@ -118,6 +118,8 @@ struct rlk_lock {
     bool taken;         /* on some node it is another's */
     bool told_before;   /* set before a release that repeats one whose end nobody knows: what is not
                            found has been released by that */
+    bool tells_all;     /* set before a release that nobody follows up: it is not decided before all
+                           nodes have answered, or its round is over */
 
     /* waiting */
     int64_t arrival_us;
@@ -218,7 +220,7 @@ int64_t rlk_lock_next_time(const struct rlk_lock *lock);
 bool rlk_lock_is_done(const struct rlk_lock *lock);
 
 /* It has ended, but a token of its own may still stand on a node that is out of reach or busy: it
- * is worth an rlk_lock_retire(). What is under way counts only where a release has failed: else it
+ * is worth an rlk_lock_retire(). What is under way counts only where nodes were out of reach: else it
  * will arrive. */
 bool rlk_lock_is_owing(const struct rlk_lock *lock);
 

@@ -651,6 +651,7 @@ static struct rlk_link *release_some(struct rlk_client *client, struct rlk_link 
         if (!rlk_loop_attach(client->loop, lock))
             continue; /* no memory: up to its ttl */
         rlk_lock_adopt(lock, &lease, atomic_load(&holding->deadline_ms));
+        lock->tells_all = true;
         rlk_lock_release(lock, now_ms);
         rlk_loop_touch(client->loop, lock);
         rlk_holding_end(holding, RLK_HAS_RELEASED);
@@ -702,6 +703,7 @@ static void release_all(struct rlk_client *client)
     link = client->holdings.next;
     if (client->loop && stands_any(client)) {
         rlk_loop_catch_up(client->loop); /* what is dead is dialed anew */
+        rlk_loop_hasten(client->loop);
         rlk_loop_connect(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
     }
     while (link != &client->holdings && client->loop)

@@ -52,15 +52,30 @@ static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
     engine->ended = holding;
 }
 
-/* Tells the owner what the holding's machine has come to. */
+/* The machine has not heard of an extension by the owner yet, and took the lease for expired. */
+static bool lasts_longer(struct rlk_holding *holding)
+{
+    return holding->lock.state == RLK_IDLE && holding->lock.loss == RLK_EXPIRED &&
+           rlk_holding_remaining_us(holding) > 0;
+}
+
+/* Tells the owner what the holding's machine has come to; and if the owner has seen it end
+ * meanwhile, nothing is renewed any more. */
 static void on_holding_moved(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    if (holding->lock.state == RLK_OWNED) {
-        rlk_holding_credit(holding, holding->lock.deadline_ms);
-    } else {
-        rlk_holding_end(holding, rlk_status_of_loss(holding->lock.loss));
-        note_end(engine, holding);
+    struct rlk_lock *lock = &holding->lock;
+    if (lasts_longer(holding)) {
+        rlk_lock_adopt(lock, &lock->lease, atomic_load(&holding->deadline_ms));
+        rlk_loop_touch(engine->loop, lock);
     }
+    if (lock->state == RLK_OWNED)
+        rlk_holding_credit(holding, lock->deadline_ms);
+    else
+        rlk_holding_end(holding, rlk_status_of_loss(lock->loss));
+    if (atomic_load(&holding->status) == RLK_HOLDS)
+        return;
+    rlk_lock_retire(lock);
+    note_end(engine, holding);
 }
 
 /* False if there is no memory: then it is ended, rather than believed in and not renewed. */
@@ -344,6 +359,14 @@ static void begin_acquire(struct rlk_engine *engine, struct rlk_operation *opera
         rlk_lock_stand_by(lock, &operation->terms, now_ms);
 }
 
+/* What has ended since it was asked for is over, and nobody is asked. */
+static void begin_extension(struct rlk_operation *operation, int64_t now_ms)
+{
+    struct rlk_lock *lock = &operation->lock;
+    bool holds = atomic_load(&operation->holding->status) == RLK_HOLDS;
+    rlk_lock_extend(lock, operation->ttl_ms, holds ? now_ms : lock->deadline_ms);
+}
+
 static void begin_release(struct rlk_operation *operation, int64_t now_ms)
 {
     operation->lock.told_before = operation->told_before;
@@ -362,7 +385,7 @@ static void command(struct rlk_engine *engine, struct rlk_operation *operation)
     if (operation->kind == RLK_ACQUIRE)
         begin_acquire(engine, operation, now_ms);
     else if (operation->kind == RLK_EXTEND)
-        rlk_lock_extend(lock, operation->ttl_ms, now_ms);
+        begin_extension(operation, now_ms);
     else if (operation->kind == RLK_RELEASE)
         begin_release(operation, now_ms);
     else
@@ -507,6 +530,8 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
 static void wind_up(struct rlk_engine *engine)
 {
     struct rlk_link *link;
+    if (!engine->is_stopping)
+        rlk_loop_hasten(engine->loop);
     engine->is_stopping = true;
     for (link = engine->running.next; link != &engine->running; link = link->next)
         give_up(engine, rlk_owner(link, struct rlk_operation, running));

@@ -620,14 +620,14 @@ static bool look_eagerly(struct rlk_loop *loop)
     return found;
 }
 
-void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
+bool rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
 {
     struct pollfd fds[2 * RLK_NODES_MAX + 1];
     nfds_t nodes = (nfds_t)loop->quorum.nodes;
     int64_t now_ms = rlk_clock_ms();
     bool found = look_eagerly(loop);
     if (found && now_ms - loop->polled_ms < POLL_AT_LEAST_MS)
-        return;
+        return true;
     for (nfds_t node = 0; node < nodes; node++) {
         watch(&fds[2 * node], &loop->commands[node]);
         watch(&fds[2 * node + 1], &loop->inboxes[node]);
@@ -641,6 +641,15 @@ void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd)
         if (fds[2 * node + 1].revents)
             rlk_peer_read(&loop->inboxes[node], now_ms);
     }
+    return found || ready > 0;
+}
+
+/* What is there now; false if that is nothing. */
+static bool take_in(struct rlk_loop *loop, int64_t now_ms)
+{
+    bool came = rlk_loop_poll(loop, now_ms, -1);
+    rlk_loop_settle(loop);
+    return came;
 }
 
 void rlk_loop_catch_up(struct rlk_loop *loop)
@@ -654,8 +663,8 @@ void rlk_loop_catch_up(struct rlk_loop *loop)
             paused_ms; /* it was not the dials that took so long */
         loop->inboxes[node].dial_until_ms += paused_ms;
     }
-    rlk_loop_poll(loop, now_ms, -1);
-    rlk_loop_settle(loop);
+    if (take_in(loop, now_ms)) /* which may have been the last before an end */
+        take_in(loop, now_ms);
 }
 
 void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
@@ -676,6 +685,12 @@ size_t rlk_loop_in_flight(const struct rlk_loop *loop)
             most = calls;
     }
     return most;
+}
+
+void rlk_loop_hasten(struct rlk_loop *loop)
+{
+    for (int node = 0; node < loop->quorum.nodes; node++)
+        rlk_peer_hasten(&loop->commands[node]);
 }
 
 static bool is_dialing(struct rlk_loop *loop)

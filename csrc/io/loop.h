@@ -56,10 +56,10 @@ void rlk_loop_catch_up(struct rlk_loop *loop);
 void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms);
 
 /* The parts of a turn, for whoever has something to do in between: send, and say until when to
- * wait at most; wait (wake_fd is one more descriptor that ends it, or -1) and read; take in what
- * was read and what is due. */
+ * wait at most; wait (wake_fd is one more descriptor that ends it, or -1) and read, false if there
+ * was nothing; take in what was read and what is due. */
 int64_t rlk_loop_prepare(struct rlk_loop *loop);
-void rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd);
+bool rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd);
 void rlk_loop_settle(struct rlk_loop *loop);
 
 /* Sends a release that nobody waits for, to every node that is connected; the set of those
@@ -77,6 +77,10 @@ int64_t rlk_loop_linger_until(const struct rlk_lock *lock);
 /* How many calls are unanswered by the node that has most of them; without those that are
  * stalled. */
 size_t rlk_loop_in_flight(const struct rlk_loop *loop);
+
+/* What nodes are to be told, they are told now or never: one that is down is dialed at once, whatever
+ * its back-off. */
+void rlk_loop_hasten(struct rlk_loop *loop);
 
 /* Turns until no node is being dialed any more, or until then. */
 void rlk_loop_connect(struct rlk_loop *loop, int64_t until_ms);

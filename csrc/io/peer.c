@@ -111,6 +111,12 @@ void rlk_peer_distrust(struct rlk_peer *peer)
     peer->phase = RLK_PEER_ASLEEP;
 }
 
+void rlk_peer_hasten(struct rlk_peer *peer)
+{
+    peer->failures = 0;
+    peer->retry_at_ms = 0;
+}
+
 /* ---- bytes ---- */
 
 void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms)

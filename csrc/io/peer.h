@@ -48,6 +48,9 @@ void rlk_peer_want(struct rlk_peer *peer, int64_t now_ms);
  * wanted. */
 void rlk_peer_distrust(struct rlk_peer *peer);
 
+/* Its back-off begins anew, and is over: when wanted, it connects. */
+void rlk_peer_hasten(struct rlk_peer *peer);
+
 /* What has to be sent is written, as far as the connection takes it. */
 void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms);
 

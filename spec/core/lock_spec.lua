@@ -873,6 +873,38 @@ describe("a release", function()
         assert.same({}, d.lock:wants())
     end)
 
+    it("is owed for a lease from the time that it is, since a node may have got it late", function()
+        local d = driver.owner({ timeout_ms = 500 }, { ttl_ms = 1000 })
+        d.now = d.now + 5000
+        d:put("release"):answer_each { "loading", "absent", "absent" }
+        assert.equal("lost", d.lock.outcome)
+        d:pass(900)
+        assert.same({ 1 }, d.lock:wants())
+        d:pass(700)
+        assert.same({}, d.lock:wants())
+    end)
+
+    it("is decided once all nodes have answered, if nobody follows it up", function()
+        local d = driver.owner()
+        d.lock:tell_all()
+        d:put("release"):answer(1, "granted")
+        d:answer(3, "granted")
+        assert.equal("pending", d.lock.outcome)
+        d:answer(2, "disconnected")
+        assert.same({ 2 }, nodes_of(d:pull(), "release"))
+        d:answer(2, "granted")
+        assert.equal("released", d.lock.outcome)
+    end)
+
+    it("is decided when its time is up, if not all have answered by then", function()
+        local d = driver.owner { timeout_ms = 400 }
+        d.lock:tell_all()
+        d:put("release"):answer(1, "granted")
+        d:answer(2, "granted")
+        d:pass(400)
+        assert.equal("released", d.lock.outcome)
+    end)
+
     it("asks again a node that did not know the script", function()
         local d = driver.owner { nodes = 1 }:put "release"
         d:answer(1, "noscript")
@@ -1023,6 +1055,16 @@ describe("who has ended", function()
         assert.equal("unavailable", d.lock.outcome)
         d:pull()
         assert.is_true(d.lock:is_owing())
+    end)
+
+    it("owes what is under way, too, if too few nodes answered its acquire", function()
+        local d = driver.new { timeout_ms = 400 }
+        d:acquire():answer_each { "granted", "unreachable", "stalled" }
+        assert.equal("unavailable", d.lock.outcome)
+        assert.same({ 1, 2, 3 }, nodes_of(d:pull(), "release"))
+        assert.is_true(d.lock:is_owing())
+        d:answer_everything "granted"
+        assert.is_false(d.lock:is_owing())
     end)
 
     it("has not told all while a debt is under way", function()

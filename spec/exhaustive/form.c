@@ -47,14 +47,16 @@ static bool is_in_round(const struct rlk_lock *lock)
            (lock->state == RLK_OWNED && lock->asking);
 }
 
+/* What is released may be owed yet, if the connection breaks before the answer. */
 static bool has_token(const struct rlk_lock *lock)
 {
-    return lock->state != RLK_WAITING && (lock->state != RLK_IDLE || lock->outcome == RLK_LOST);
+    bool ends = lock->state == RLK_IDLE && lock->outcome != RLK_LOST && !rlk_lock_is_untold(lock);
+    return lock->state != RLK_WAITING && !ends;
 }
 
 static void put_debts(struct record *record, const struct rlk_debts *debts)
 {
-    put_if(record, rlk_debts_in_the_way(debts), debts->until_ms);
+    put(record, debts->until_ms); /* also where all that is left is a leave under way */
     put_if(record, debts->owed_later | debts->leaving_later, debts->again_at_ms);
 }
 
@@ -162,8 +164,10 @@ static void put_share(struct record *record, const struct client *client, int no
     put_bits(record, lock, node);
     put_if(record, tried, tally->reason);
     put_if(record, tried && tally->reason == RLK_HELD, tally->ttl_ms);
-    if (rlk_debts_in_the_way(&lock->debts) & rlk_node_bit(node))
+    if (rlk_debts_in_the_way(&lock->debts) & rlk_node_bit(node)) {
         put_token(record, token_number(tally->owed_token), first);
+        put(record, life_of(client, token_number(tally->owed_token)));
+    }
     put_link(record, client, node, first);
 }
 

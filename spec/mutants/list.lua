@@ -253,8 +253,8 @@ return {
         fault = "an attempt that failed is not released",
         falls = "nothing is left behind",
         file = "core/lock.c",
-        was = "rlk_reason_is_harmless));\n    lock->stepped_back = 0;",
-        is = "rlk_reason_is_harmless) & 0);\n    lock->stepped_back = 0;",
+        was = "rlk_reason_is_harmless), now_ms);\n    lock->stepped_back = 0;",
+        is = "rlk_reason_is_harmless) & 0, now_ms);\n    lock->stepped_back = 0;",
     },
     {
         name = "cancelled-attempt-left",

@@ -22,9 +22,17 @@ struct planned {
 static struct planned *plan;
 static size_t capacity, count;
 
+/* As long as it may be guarded after a restart. */
+static int64_t guard_window_us(void)
+{
+    return 1010 * sim.mix.guard_ms + 3000000;
+}
+
 void sim_faults_begin(void)
 {
     count = 0;
+    if (sim.mix.young)
+        sim.disturbed_until_us = guard_window_us(); /* they come of age one after the other */
     for (int fault = SIM_RESET; fault <= SIM_ROB; fault++)
         for (int i = 0; i < sim.mix.counts[fault]; i++) {
             plan = sim_memory_grow(plan, &capacity, count + 1, sizeof *plan);
@@ -62,18 +70,12 @@ static struct sim_process *draw_process(void)
     return drawn;
 }
 
-static void last_until(int64_t *until_us, int64_t end_us)
-{
-    if (end_us > *until_us)
-        *until_us = end_us;
-}
-
 /* Of its duration; what is over when all is healed lasts no longer. */
 static void plan_end(struct planned *planned)
 {
     int64_t end_us = sim.now_us + draw_duration_us();
     planned->until_us = end_us < sim.mix.faults_us ? end_us : sim.mix.faults_us;
-    last_until(&sim.disturbed_until_us, planned->until_us);
+    sim_lasts_until(&sim.disturbed_until_us, planned->until_us);
     sim_events_plan(planned->until_us, SIM_FAULT_ENDS, (unsigned)(planned - plan));
 }
 
@@ -88,9 +90,10 @@ static bool block(struct planned *planned)
     struct sim_link *link = &sim.links[planned->process][planned->node];
     plan_end(planned);
     if (planned->fault != SIM_MUTE)
-        last_until(&link->blocked_until_us[SIM_TO_SERVER], planned->until_us);
+        sim_lasts_until(&link->blocked_until_us[SIM_TO_SERVER], planned->until_us);
     if (planned->fault != SIM_DEAF)
-        last_until(&link->blocked_until_us[SIM_TO_CLIENT], planned->until_us);
+        sim_lasts_until(&link->blocked_until_us[SIM_TO_CLIENT], planned->until_us);
+    sim_lasts_until(&link->troubled_until_us, planned->until_us);
     sim_history_add("network", "%s and node %d: %s for %lld ms", sim_process_name(planned->process),
                     planned->node + 1,
                     planned->fault == SIM_PARTITION ? "nothing passes"
@@ -101,12 +104,6 @@ static bool block(struct planned *planned)
 }
 
 /* ---- servers ---- */
-
-/* As long as it may be guarded after a restart. */
-static int64_t guard_window_us(void)
-{
-    return 1010 * sim.mix.guard_ms + 3000000;
-}
 
 /* Others that are down, or so young that a restart of this one too would look like a new set. */
 static int count_young_others(int node)
@@ -127,6 +124,11 @@ static bool may_restart(int node)
     return count_young_others(node) + 1 < sim.mix.nodes / 2 + 1 && sim.mix.nodes > 1;
 }
 
+static void trouble(const struct planned *planned)
+{
+    sim_lasts_until(&sim.nodes[planned->node].troubled_until_us, planned->until_us);
+}
+
 static bool crash(struct planned *planned)
 {
     struct sim_node *node = &sim.nodes[planned->node];
@@ -136,6 +138,7 @@ static bool crash(struct planned *planned)
     plan_end(planned);
     if (is_silent)
         sim.disturbed_until_us = SIM_NEVER; /* an inbox hears nothing any more, and does not know */
+    trouble(planned);
     sim_server_crash(planned->node, is_silent);
     sim_history_add("world", "node %d crashes%s for %lld ms, and %s its data", planned->node + 1,
                     is_silent ? " with its machine" : "",
@@ -149,7 +152,7 @@ static void end_crash(const struct planned *planned)
     if (sim.nodes[planned->node].is_up)
         return;
     sim_server_restart(planned->node, planned->fault == SIM_CRASH);
-    last_until(&sim.disturbed_until_us, sim.now_us + guard_window_us());
+    sim_lasts_until(&sim.disturbed_until_us, sim.now_us + guard_window_us());
     sim_history_add("world", "node %d is back", planned->node + 1);
 }
 
@@ -158,6 +161,7 @@ static bool hang(struct planned *planned)
     if (!sim.nodes[planned->node].is_up || sim.nodes[planned->node].is_hung)
         return false;
     plan_end(planned);
+    trouble(planned);
     sim_server_hang(planned->node);
     sim_history_add("world", "node %d is stopped for %lld ms", planned->node + 1,
                     (long long)(planned->until_us - sim.now_us) / 1000);
@@ -187,6 +191,7 @@ static bool refuse(struct planned *planned)
     if (node->refusal)
         return false;
     plan_end(planned);
+    trouble(planned);
     node->refusal = refusals[sim_below(sizeof refusals / sizeof *refusals)];
     sim_history_add("world", "node %d refuses for %lld ms: %.40s", planned->node + 1,
                     (long long)(planned->until_us - sim.now_us) / 1000, node->refusal + 1);
@@ -222,8 +227,8 @@ static bool pause_one(void)
     if (!process)
         return false;
     int64_t us = draw_duration_us();
-    last_until(&process->paused_until_us, sim.now_us + us);
-    last_until(&sim.disturbed_until_us, sim.now_us + us);
+    sim_lasts_until(&process->paused_until_us, sim.now_us + us);
+    sim_lasts_until(&sim.disturbed_until_us, sim.now_us + us);
     process->stopped_us += us;
     sim_history_process(process, "is stopped for %lld ms", (long long)us / 1000);
     return true;
@@ -238,8 +243,8 @@ static bool starve_one(void)
     struct sim_thread *thread = &sim.threads[number];
     if (!thread->is_running)
         return false;
-    last_until(&thread->starved_until_us, sim.now_us + us);
-    last_until(&sim.disturbed_until_us, sim.now_us + us);
+    sim_lasts_until(&thread->starved_until_us, sim.now_us + us);
+    sim_lasts_until(&sim.disturbed_until_us, sim.now_us + us);
     thread->process->stopped_us += us;
     sim_history_process(thread->process, "thread %d does not run for %lld ms", number,
                         (long long)us / 1000);
@@ -321,7 +326,7 @@ void sim_fault_begins(unsigned number)
     if (sim.has_healed || !strike(&plan[number]))
         return;
     plan[number].has_begun = true;
-    last_until(&sim.disturbed_until_us, sim.now_us);
+    sim_lasts_until(&sim.disturbed_until_us, sim.now_us);
     sim_count_fault(plan[number].fault);
 }
 

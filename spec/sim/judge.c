@@ -104,12 +104,13 @@ static void judge_against_others(int number)
             judge_overlap(tenure, &tenures[i]);
 }
 
-/* Where assumptions are broken, only what was asked for after the other was granted is certainly
- * newer. */
+/* Where assumptions are broken, or a key was deleted by others, only what was asked for after the
+ * other was granted is certainly newer: its owner may hear late of a grant that is gone. */
 static bool is_newer(const struct tenure *newer, const struct tenure *older)
 {
-    return newer->lock == older->lock &&
-           (sim.profile == SIM_SOUND || newer->asked_us > older->granted_us);
+    bool is_by_order = sim.profile == SIM_SOUND && !sim_token_is_robbed(newer->token) &&
+                       !sim_token_is_robbed(older->token);
+    return newer->lock == older->lock && (is_by_order || newer->asked_us > older->granted_us);
 }
 
 /* Of what was believed in: a grant that came too late is nobody's. */
@@ -206,7 +207,7 @@ static void on_status(struct tenure *tenure, enum rlk_status status)
 static bool has_newer_owner(int number)
 {
     for (int i = number + 1; i < count; i++)
-        if (tenures[i].lock == tenures[number].lock && tenures[i].was_believed)
+        if (tenures[i].was_believed && is_newer(&tenures[i], &tenures[number]))
             return true;
     return false;
 }

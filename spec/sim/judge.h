@@ -69,6 +69,10 @@ void sim_judge_drops(int tenure);
 void sim_judge_forgets(int tenure);
 void sim_judge_has_forgotten(int tenure);
 
+/* Its client is closed, and has been: what could not be told meanwhile nobody tells any more. */
+void sim_judge_closes(struct sim_process *process);
+void sim_judge_has_closed(struct sim_process *process);
+
 /* A notice is to come when it is over, and has come. */
 void sim_judge_watches(int tenure);
 void sim_judge_is_told(int tenure, enum rlk_status why);

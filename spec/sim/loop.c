@@ -278,11 +278,13 @@ static void on_notice(struct loop *loop, struct task *task)
 static void end_close(struct loop *loop)
 {
     rlk_client_close(loop->client, sim.mix.timeout_ms);
+    sim_judge_has_closed(loop->process);
     loop->has_closed = true;
 }
 
 static void begin_close(struct loop *loop)
 {
+    sim_judge_closes(loop->process);
     for (int i = 0; i < loop->tasks_count; i++)
         if (loop->tasks[i].holding)
             sim_judge_lets_go(loop->tasks[i].tenure);
@@ -409,7 +411,9 @@ static void begin(struct loop *loop, struct sim_process *process)
 
 static void end(struct loop *loop)
 {
+    sim_judge_closes(loop->process);
     rlk_client_close(loop->client, sim.mix.timeout_ms);
+    sim_judge_has_closed(loop->process);
     drop_client(loop);
     take_notices(loop);
     rlk_outbox_drop(loop->outbox);

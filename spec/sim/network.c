@@ -55,13 +55,21 @@ static struct sim_link *link_of(const struct sim_connection *connection)
     return &sim.links[connection->process][connection->node];
 }
 
+/* A fault of the connection; once all is well, what was held up comes. */
+static void trouble(const struct sim_connection *connection, enum sim_fault fault, int64_t until_us)
+{
+    sim_disturb(fault, until_us);
+    sim_lasts_until(&link_of(connection)->troubled_until_us,
+                    until_us < sim.mix.faults_us ? until_us : sim.mix.faults_us);
+}
+
 static int64_t draw_delay(const struct sim_connection *connection)
 {
     int64_t delay = link_of(connection)->latency_us + sim_below(sim.mix.jitter_us + 1);
     if (!sim_strikes(SIM_SLOW))
         return delay;
     delay += sim_below(2 * sim.mix.timeout_ms * 1000);
-    sim_disturb(SIM_SLOW, sim.now_us + delay);
+    trouble(connection, SIM_SLOW, sim.now_us + delay);
     return delay;
 }
 
@@ -144,7 +152,7 @@ int sim_network_dial(struct sim_process *process, int node)
     draw_cuts(connection);
     sim_history_network("dialed", number, connection);
     if (sim_strikes(SIM_DIAL_HANGS)) {
-        sim_disturb(SIM_DIAL_HANGS, sim.now_us);
+        trouble(connection, SIM_DIAL_HANGS, sim.now_us + 1000 * sim.mix.timeout_ms);
         connection->pipes[SIM_TO_SERVER].is_cut = true;
     } else {
         send_segment(connection, SIM_TO_SERVER, SIM_OPENING);
@@ -202,7 +210,7 @@ static void cut(struct sim_connection *connection, enum sim_way way)
     struct sim_pipe *there = pipe_of(connection, way), *back = pipe_of(connection, other(way));
     sim_history_network(way == SIM_TO_SERVER ? "dies in a request" : "dies in a reply",
                         number_of(connection), connection);
-    sim_disturb(way == SIM_TO_SERVER ? SIM_CUT_REQUEST : SIM_CUT_REPLY, sim.now_us);
+    trouble(connection, way == SIM_TO_SERVER ? SIM_CUT_REQUEST : SIM_CUT_REPLY, sim.now_us);
     if (connection->is_half_open && way == SIM_TO_CLIENT)
         vanish(connection);
     if (connection->is_half_open)
@@ -220,7 +228,7 @@ static void stall(struct sim_connection *connection, enum sim_way way)
     if (!sim_strikes(SIM_STALL))
         return;
     int64_t until_us = sim.now_us + sim_below(6 * sim.mix.timeout_ms * 1000);
-    sim_disturb(SIM_STALL, until_us);
+    trouble(connection, SIM_STALL, until_us);
     connection->stalled_until_us[way] = until_us;
 }
 
@@ -396,6 +404,7 @@ bool sim_network_break_one(void)
     }
     if (!chosen)
         return false;
+    sim_lasts_until(&link_of(chosen)->troubled_until_us, sim.now_us);
     lose_rest(chosen, SIM_TO_SERVER);
     lose_rest(chosen, SIM_TO_CLIENT);
     sim_history_network("reset", number_of(chosen), chosen);

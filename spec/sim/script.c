@@ -75,7 +75,9 @@ static void hold(struct script *script)
 
 static void close_client(struct script *script)
 {
+    sim_judge_closes(script->process);
     rlk_client_close(script->client, sim.mix.timeout_ms);
+    sim_judge_has_closed(script->process);
 }
 
 /* A client that is closed with a lock in its hands, and a new one. */

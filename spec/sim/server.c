@@ -172,6 +172,8 @@ static void accept_dial(struct sim_connection *connection)
 {
     if (sim_strikes(SIM_REFUSE)) {
         sim_disturb(SIM_REFUSE, sim.now_us);
+        sim_lasts_until(&sim.links[connection->process][connection->node].troubled_until_us,
+                        sim.now_us);
         connection->server_is_gone = true;
         break_off(connection);
         return;

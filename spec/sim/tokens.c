@@ -7,6 +7,7 @@
 #include "history.h"
 #include "judge_rooms.h"
 #include "memory.h"
+#include "process.h"
 #include "redis.h"
 #include "report.h"
 #include "server.h"
@@ -30,6 +31,7 @@ struct token {
     node_set robbed;  /* by somebody else's hand */
     node_set late;    /* nodes to which it came by a connection that was given up */
     node_set refused; /* nodes that may have refused to release it */
+    node_set cut_off; /* nodes that were out of reach while its client was closed */
     int64_t busy_us;  /* when a node last was too busy to */
 };
 
@@ -342,6 +344,30 @@ void sim_judge_commands(struct sim_connection *connection)
     }
 }
 
+void sim_judge_closes(struct sim_process *process)
+{
+    process->closing_us = sim.now_us;
+    process->stopped_before_us = sim_process_stopped_us(process);
+}
+
+static bool was_in_reach(const struct sim_process *process, int node)
+{
+    int64_t since_us = process->closing_us;
+    return sim.links[sim_number_of(process)][node].troubled_until_us < since_us &&
+           sim.nodes[node].troubled_until_us < since_us &&
+           sim_process_stopped_us(process) == process->stopped_before_us;
+}
+
+void sim_judge_has_closed(struct sim_process *process)
+{
+    for (int node = 0; node < sim.mix.nodes; node++)
+        for (int lock = 0; lock < sim.mix.locks && !was_in_reach(process, node); lock++) {
+            int token = seen[node][lock].token;
+            if (token != NOBODY && tokens[token].process == sim_number_of(process))
+                tokens[token].cut_off |= bit(node);
+        }
+}
+
 /* What it has forgotten nobody took off. */
 void sim_judge_node(int node)
 {
@@ -411,7 +437,7 @@ static bool may_be_left(int number, int node)
     if (token->process != NOBODY && token->busy_us > 0 &&
         token->busy_us + BUSY_PAUSE_US > sim.processes[token->process].ended_us)
         return true; /* its client was closed before it was to be told again */
-    return token->is_foreign || ((token->late | token->refused) & bit(node)) ||
+    return token->is_foreign || ((token->late | token->refused | token->cut_off) & bit(node)) ||
            token->process == NOBODY || !sim.processes[token->process].is_alive;
 }
 

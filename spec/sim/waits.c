@@ -32,6 +32,7 @@ struct message {
 /* The last end of each lock, if it was a release. */
 static struct {
     int64_t began_us, told_us; /* SIM_NEVER: it was none, or there is a newer owner */
+    int64_t granted_us;        /* to whom it was granted last */
 } freed[SIM_LOCKS_MAX];
 
 static int64_t asked_again_us[SIM_PROCESSES_MAX][SIM_LOCKS_MAX]; /* SIM_NEVER: not */
@@ -46,6 +47,7 @@ void sim_waits_begin(void)
     count = first_open = message_count = 0;
     for (int lock = 0; lock < SIM_LOCKS_MAX; lock++) {
         sim_waits_ended(lock);
+        freed[lock].granted_us = -1;
         for (int process = 0; process < SIM_PROCESSES_MAX; process++)
             asked_again_us[process][lock] = SIM_NEVER;
     }
@@ -191,8 +193,11 @@ void sim_waits_ended(int lock)
     freed[lock].told_us = SIM_NEVER;
 }
 
+/* The next owner may know before the last one does. */
 void sim_waits_released(int lock, int64_t since_us)
 {
+    if (freed[lock].granted_us >= since_us)
+        return;
     freed[lock].began_us = since_us;
     freed[lock].told_us = sim.now_us;
 }
@@ -204,10 +209,10 @@ static void judge_promptness(const struct wait *wait)
 {
     int64_t freed_us = freed[wait->lock].told_us;
     int64_t allowed_us = 60000 + 20 * (sim.mix.latency_us + sim.mix.jitter_us);
-    /* Nodes that come of age one after the other are guarded for a while. */
-    bool is_undisturbed = sim.disturbed_until_us < 0 && !sim.mix.young;
+    bool is_undisturbed = sim.disturbed_until_us < 0;
     bool was_there = freed_us != SIM_NEVER && wait->in_queue_us < freed[wait->lock].began_us;
     freed[wait->lock].told_us = SIM_NEVER;
+    freed[wait->lock].granted_us = sim.now_us;
     if (is_undisturbed && was_there)
         sim_judge_check(SIM_PROMPT, sim.now_us - freed_us <= allowed_us,
                         "%s has got %s %lld ms after it was released",

@@ -17,12 +17,13 @@ struct sim_node {
     struct sim_redis *redis;
     struct sim_clock clock;
     bool is_up;
-    bool is_silent;       /* while down: nobody says so, as where the machine is gone */
-    bool is_hung;         /* stopped: what arrives waits */
-    bool was_flushed;     /* it has forgotten its scripts, once at least */
-    const char *refusal;  /* an error reply instead of what is asked; NULL: none */
-    int64_t restarted_us; /* true time; before 0 if it was before the schedule */
-    int64_t forgot_us;    /* the same, the last time without its data; INT64_MIN: never */
+    bool is_silent;            /* while down: nobody says so, as where the machine is gone */
+    bool is_hung;              /* stopped: what arrives waits */
+    bool was_flushed;          /* it has forgotten its scripts, once at least */
+    const char *refusal;       /* an error reply instead of what is asked; NULL: none */
+    int64_t troubled_until_us; /* the last fault so far of the server is over then */
+    int64_t restarted_us;      /* true time; before 0 if it was before the schedule */
+    int64_t forgot_us;         /* the same, the last time without its data; INT64_MIN: never */
 };
 
 struct sim_process {
@@ -33,6 +34,8 @@ struct sim_process {
     bool is_alive;
     bool is_done; /* its program has ended */
     int64_t ended_us;
+    int64_t closing_us,
+        stopped_before_us; /* its client began to be closed; how long it was stopped */
 };
 
 /* A thread of a process; its number is its fiber's. */
@@ -53,6 +56,7 @@ struct sim_link {
     int64_t latency_us;
     int64_t blocked_until_us[2]; /* by way */
     bool has_lost;               /* a connection died without a word, with what was on it */
+    int64_t troubled_until_us;   /* the last fault so far of it, or of a connection, is over then */
 };
 
 struct sim_world {
@@ -109,6 +113,13 @@ static inline bool sim_strikes(enum sim_fault fault)
 
 /* A fault strikes, and may be felt until then. */
 void sim_disturb(enum sim_fault fault, int64_t until_us);
+
+/* Later than what is remembered; once all is well, nothing is wrong any more. */
+static inline void sim_lasts_until(int64_t *until_us, int64_t end_us)
+{
+    if (end_us > *until_us)
+        *until_us = end_us;
+}
 
 /* What the schedule shows of a name, such as "order:1". */
 const char *sim_lock_name(int lock, size_t *len);

@@ -37,7 +37,7 @@ function here.blocking()
 end
 
 local is_nginx = here.nginx()
-local nginx -- the host
+local nginx, blocking -- hosts
 
 --- The host for a call.
 -- @tparam ?string|table name the one that the client was told to use; nil: whichever is here
@@ -49,6 +49,8 @@ function host.choose(name)
         return nginx
     elseif type(name) == "table" then
         return name -- of the command's own loop
+    elseif not name and not loaded.cqueues and not loaded.luv then
+        return blocking
     end
     name = name or here.cqueues() and "cqueues" or here.luv() and "luv" or "blocking"
     if here[name]() then
@@ -72,5 +74,6 @@ end
 if is_nginx then
     nginx = require "redlock.host.nginx"
 end
+blocking = require "redlock.host.blocking"
 
 return host

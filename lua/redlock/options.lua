@@ -259,10 +259,10 @@ function options.ttl(value, level)
 end
 
 -- What wire.c makes of another lock's name: "{name}:fence", or "name:fence" if the name has a tag.
+local side_suffixes = { [":fence"] = true, [":queue"] = true, [":claim"] = true }
+
 local function is_side_key(key)
-    local suffix = key:match ":(%l+)$"
-    local is_ours = suffix == "fence" or suffix == "queue" or suffix == "claim"
-    return is_ours and key:find "{[^}]+}" ~= nil
+    return side_suffixes[key:sub(-6)] and key:find "{[^}]+}" ~= nil
 end
 
 --- Checks a lock's name, and the key that it makes with the prefix before it.

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/hiredis_compat.h"
+#include "core/reader.h"
 
-#define ELEMENTS_MAX (4 * RLK_BATCH_MAX) /* in one array of a reply */
+/* No reply of ours nests arrays. */
+static const struct rlk_reader_bounds bounds = {RLK_REPLY_MAX, 4 * RLK_BATCH_MAX, 1};
 
 enum step { STEP_AUTH, STEP_SELECT, STEP_SETNAME, STEP_INFO, STEP_SUBSCRIBE, STEPS };
 
@@ -37,48 +38,9 @@ struct rlk_node {
     struct rlk_buffer askers;    /* of struct rlk_asker, count for each expected */
     enum rlk_reason close_reason;
 
-    redisReader *reader;
-    redisReplyObjectFunctions functions;
-    void *(*create_array)(const redisReadTask *, rlk_reader_count);
-    redisReply *reply; /* the one that votes and wake-ups point into */
-    bool has_unread;   /* more may be read of what was fed */
-    uint32_t index;    /* of the next vote in it */
-    size_t unanswered; /* bytes since the last whole reply */
+    struct rlk_reader reader; /* its reply is the one that votes and wake-ups point into */
+    uint32_t index;           /* of the next vote in it */
 };
-
-/* ---- reader ---- */
-
-static void *create_bounded_array(const redisReadTask *task, rlk_reader_count count)
-{
-    const struct rlk_node *node = task->privdata;
-    bool fits = count <= ELEMENTS_MAX && !task->parent; /* no reply of ours nests arrays */
-    return fits ? node->create_array(task, count) : NULL;
-}
-
-static bool new_reader(struct rlk_node *node)
-{
-    node->reader = redisReaderCreate();
-    if (!node->reader)
-        return false;
-    node->functions = *node->reader->fn;
-    node->create_array = node->functions.createArray;
-    node->functions.createArray = create_bounded_array;
-    node->reader->fn = &node->functions;
-    node->reader->privdata = node;
-    node->unanswered = 0;
-    node->has_unread = false;
-    return true;
-}
-
-static void free_reader(struct rlk_node *node)
-{
-    if (node->reply)
-        freeReplyObject(node->reply);
-    node->reply = NULL;
-    if (node->reader)
-        redisReaderFree(node->reader);
-    node->reader = NULL;
-}
 
 /* ---- life ---- */
 
@@ -94,7 +56,7 @@ void rlk_node_free(struct rlk_node *node)
 {
     if (!node)
         return;
-    free_reader(node);
+    rlk_reader_close(&node->reader);
     rlk_buffer_free(&node->output);
     rlk_buffer_free(&node->in_flight);
     rlk_buffer_free(&node->askers);
@@ -123,7 +85,7 @@ size_t rlk_node_in_flight(const struct rlk_node *node)
 
 void rlk_node_close(struct rlk_node *node, enum rlk_reason reason)
 {
-    free_reader(node);
+    rlk_reader_close(&node->reader);
     rlk_buffer_clear(&node->output);
     node->phase = CLOSED;
     node->close_reason = reason;
@@ -134,7 +96,7 @@ void rlk_node_close(struct rlk_node *node, enum rlk_reason reason)
 static bool ask(struct rlk_node *node, enum step step, int argc, const char **argv)
 {
     node->steps[node->step_count++] = step;
-    return rlk_wire_command(&node->output, argc, argv);
+    return rlk_wire_command(&node->output, argc, argv, NULL);
 }
 
 static bool ask_auth(struct rlk_node *node)
@@ -172,7 +134,7 @@ bool rlk_node_open(struct rlk_node *node)
     memset(node->scripts, 0, sizeof node->scripts);
     node->refuses_many = false;
     const char *channel = node->login.channel;
-    bool asked = new_reader(node) && ask_auth(node) && ask_name(node);
+    bool asked = rlk_reader_open(&node->reader, bounds) && ask_auth(node) && ask_name(node);
     if (channel)
         asked = asked && ask(node, STEP_SUBSCRIBE, 2, (const char *[]){"SUBSCRIBE", channel});
     else
@@ -198,7 +160,7 @@ static int64_t read_uptime(const redisReply *info)
  * grant. */
 static enum rlk_reason judge_step(struct rlk_node *node, enum step step)
 {
-    const redisReply *reply = node->reply;
+    const redisReply *reply = node->reader.reply;
     if (reply->type == REDIS_REPLY_ERROR) {
         enum rlk_reason reason = rlk_reason_of_error(reply->str, (size_t)reply->len);
         bool optional = step == STEP_SETNAME || step == STEP_INFO;
@@ -307,9 +269,10 @@ static struct rlk_vote without_secrets(const struct rlk_node *node, struct rlk_v
 static void break_off(struct rlk_node *node, enum rlk_reason reason, struct rlk_event *event)
 {
     struct rlk_vote vote = {.reason = reason};
-    if (reason != RLK_MALFORMED && node->reply && node->reply->type == REDIS_REPLY_ERROR) {
-        vote.text = node->reply->str;
-        vote.text_len = (size_t)node->reply->len;
+    if (reason != RLK_MALFORMED && node->reader.reply &&
+        node->reader.reply->type == REDIS_REPLY_ERROR) {
+        vote.text = node->reader.reply->str;
+        vote.text_len = (size_t)node->reader.reply->len;
     }
     event->kind = RLK_EVENT_BROKEN;
     event->vote = without_secrets(node, vote);
@@ -320,30 +283,16 @@ void rlk_node_feed(struct rlk_node *node, const char *bytes, size_t len)
 {
     if (node->phase != LOGGING_IN && node->phase != READY)
         return;
-    node->unanswered += len;
-    node->has_unread = true;
-    redisReaderFeed(node->reader, bytes, len); /* what goes wrong here, the next reply says */
+    rlk_reader_feed(&node->reader, bytes, len);
 }
 
 /* False at the end of what was fed; a malformed or too large reply leaves the phase BROKEN. */
 static bool read_reply(struct rlk_node *node)
 {
-    void *reply = NULL;
-    if (node->reply)
-        freeReplyObject(node->reply);
-    node->reply = NULL;
-    if (redisReaderGetReply(node->reader, &reply) != REDIS_OK) {
+    enum rlk_reading reading = rlk_reader_next(&node->reader);
+    if (reading == RLK_READ_MALFORMED)
         node->phase = BROKEN;
-        return false;
-    }
-    node->reply = reply;
-    size_t rest = reply ? node->reader->len - node->reader->pos : 0;
-    node->has_unread = rest > 0;
-    if (node->unanswered - rest > RLK_REPLY_MAX)
-        node->phase = BROKEN;
-    if (reply)
-        node->unanswered = rest;
-    return node->phase != BROKEN && reply;
+    return reading == RLK_READ_REPLY;
 }
 
 static bool event_of_login(struct rlk_node *node, struct rlk_event *event)
@@ -363,7 +312,7 @@ static bool event_of_login(struct rlk_node *node, struct rlk_event *event)
 
 static bool event_of_message(struct rlk_node *node, struct rlk_event *event)
 {
-    const redisReply *reply = node->reply;
+    const redisReply *reply = node->reader.reply;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         break_off(node, RLK_MALFORMED, event);
         return true;
@@ -383,10 +332,11 @@ static bool is_of_many(enum rlk_request_kind kind)
 /* What the reply says to the next of those who asked as one, and what that tells of the server. */
 static struct rlk_vote vote_of_reply(struct rlk_node *node, const struct expected *expected)
 {
-    struct rlk_vote vote = rlk_wire_vote(expected->kind, node->reply, expected->count, node->index);
+    struct rlk_vote vote =
+        rlk_wire_vote(expected->kind, node->reader.reply, expected->count, node->index);
     if (vote.reason == RLK_NOSCRIPT && expected->by_text)
         vote.reason = RLK_UNKNOWN_ERROR; /* it has the script in hand */
-    bool is_refusal = node->reply->type == REDIS_REPLY_ERROR &&
+    bool is_refusal = node->reader.reply->type == REDIS_REPLY_ERROR &&
                       (vote.reason == RLK_NOPERM || vote.reason == RLK_UNKNOWN_ERROR);
     if (vote.reason == RLK_NOSCRIPT)
         node->scripts[expected->kind] = UNKNOWN;
@@ -428,7 +378,8 @@ static bool reply_fits(const struct rlk_node *node)
         return false;
     memcpy(&expected, rlk_buffer_bytes(&node->in_flight), sizeof expected);
     for (uint32_t i = 0; i < expected.count; i++)
-        if (rlk_wire_vote(expected.kind, node->reply, expected.count, i).reason == RLK_MALFORMED)
+        if (rlk_wire_vote(expected.kind, node->reader.reply, expected.count, i).reason ==
+            RLK_MALFORMED)
             return false;
     return true;
 }
@@ -452,7 +403,7 @@ static bool event_of_reply(struct rlk_node *node, struct rlk_event *event)
 static bool is_quiet(const struct rlk_node *node)
 {
     return node->phase == CLOSED ? rlk_buffer_len(&node->in_flight) == 0
-                                 : !node->has_unread && node->index == 0;
+                                 : !node->reader.has_unread && node->index == 0;
 }
 
 bool rlk_node_next_event(struct rlk_node *node, struct rlk_event *event)

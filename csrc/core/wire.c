@@ -145,9 +145,9 @@ static bool end(struct command *command)
     return true;
 }
 
-bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv)
+bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths)
 {
-    return format(out, argc, argv, NULL);
+    return format(out, argc, argv, lengths);
 }
 
 /* A non-empty {tag}: the part of a key that decides its slot (Redis Cluster specification, "Hash

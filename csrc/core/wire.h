@@ -12,8 +12,9 @@
  * above it. */
 #define RLK_FENCE_MAX ((INT64_C(1) << 53) - (INT64_C(1) << 32))
 
-/* Appends a plain command. False if there is no memory. */
-bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv);
+/* Appends a plain command. Without lengths its words are terminated. False if there is no
+ * memory. */
+bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const size_t *lengths);
 
 /* Appends the request; by its script's text if by_text, else by its SHA1. For a kind of many there
  * are count requests, at most RLK_BATCH_MAX, that travel as one; else count is 1. Waiters that

@@ -51,7 +51,7 @@ static struct rlk_buffer output;
 static void send_command(struct sim_session *session, int argc, const char **argv)
 {
     rlk_buffer_clear(&output);
-    insist(rlk_wire_command(&output, argc, argv), "out of memory");
+    insist(rlk_wire_command(&output, argc, argv, NULL), "out of memory");
     sim_session_receive(session, rlk_buffer_bytes(&output), rlk_buffer_len(&output), CLOCK_MS);
 }
 

@@ -2,7 +2,7 @@
 #include "core/scripts.h"
 
 #define RLK_SCRIPT(name, sha1, text) \
-    static const struct rlk_script script_##name = {sha1, text, sizeof(text) - 1};
+    static const struct rlk_script script_##name = {#name, sha1, text, sizeof(text) - 1};
 #include "scripts_text.h"
 #undef RLK_SCRIPT
 

@@ -5,6 +5,7 @@
 #include "core/request.h"
 
 struct rlk_script {
+    const char *name;
     const char *sha1; /* 40 hexadecimal digits, as EVALSHA takes them */
     const char *text;
     size_t text_len;

@@ -13,13 +13,8 @@ bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
                    const struct rlk_settings *settings, struct rlk_quorum *quorum,
                    const char *channel)
 {
-    struct rlk_login login = {
-        .user = endpoint->user[0] ? endpoint->user : NULL,
-        .password = endpoint->password[0] ? endpoint->password : NULL,
-        .database = endpoint->database,
-        .client_name = settings->client_name,
-        .channel = channel,
-    };
+    struct rlk_login login = rlk_settings_login(settings, endpoint);
+    login.channel = channel;
     *peer = (struct rlk_peer){
         .quorum = quorum,
         .timeout_ms = settings->timeout_ms,

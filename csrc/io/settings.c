@@ -1,4 +1,5 @@
-/* The one place that frees a configuration, and wipes the passwords in it. */
+/* The one place that frees a configuration, and wipes the passwords in it; and what a login is made
+ * of. */
 #include "io/settings.h"
 
 #include <stdlib.h>
@@ -27,4 +28,15 @@ void rlk_settings_free(struct rlk_settings *settings)
         explicit_bzero(settings->endpoints, endpoints_size(settings));
     free(settings->endpoints);
     explicit_bzero(settings, sizeof *settings);
+}
+
+struct rlk_login rlk_settings_login(const struct rlk_settings *settings,
+                                    const struct rlk_endpoint *endpoint)
+{
+    return (struct rlk_login){
+        .user = endpoint->user[0] ? endpoint->user : NULL,
+        .password = endpoint->password[0] ? endpoint->password : NULL,
+        .database = endpoint->database,
+        .client_name = settings->client_name,
+    };
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "core/endpoint.h"
+#include "core/node.h"
 #include "core/request.h"
 #include "io/tls.h"
 
@@ -21,6 +22,10 @@ struct rlk_settings {
     double drift_factor;
     int64_t restart_guard_ms; /* RLK_GUARD_AUTO: the longest lease asked for; 0: no guard */
 };
+
+/* How to log in to one of the endpoints, for requests; borrows both. */
+struct rlk_login rlk_settings_login(const struct rlk_settings *settings,
+                                    const struct rlk_endpoint *endpoint);
 
 /* Endpoints are copied, tls is handed over. False, and nothing done, if there is no memory. */
 bool rlk_settings_copy(struct rlk_settings *copy, const struct rlk_settings *settings);

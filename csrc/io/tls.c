@@ -163,6 +163,31 @@ enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *e
     return RLK_TLS_FAILED;
 }
 
+/* Seconds until the certificate ends; INT64_MAX if it does not say. */
+static int64_t valid_for_s(const X509 *certificate)
+{
+    int days, seconds;
+    if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)))
+        return INT64_MAX;
+    return (int64_t)days * 86400 + seconds;
+}
+
+bool rlk_tls_look(const struct rlk_tls_session *session, struct rlk_tls_peer *peer)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(session->ssl);
+    long verdict = SSL_get_verify_result(session->ssl);
+    ERR_clear_error();
+    *peer = (struct rlk_tls_peer){.valid_s = INT64_MAX};
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t valid_s = valid_for_s(sk_X509_value(chain, i));
+        if (valid_s < peer->valid_s)
+            peer->valid_s = valid_s;
+    }
+    if (verdict != X509_V_OK)
+        peer->doubt = X509_verify_cert_error_string(verdict);
+    return sk_X509_num(chain) > 0;
+}
+
 bool rlk_tls_feed(struct rlk_tls_session *session, const char *bytes, size_t len)
 {
     return BIO_write(session->from_wire, bytes, (int)len) == (int)len;

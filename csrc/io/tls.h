@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/buffer.h"
 
@@ -33,6 +34,15 @@ enum rlk_tls_progress { RLK_TLS_WANTS_BYTES, RLK_TLS_DONE, RLK_TLS_FAILED };
 /* Goes on with the handshake. */
 enum rlk_tls_progress rlk_tls_handshake(struct rlk_tls_session *session, char *error,
                                         size_t error_size);
+
+/* What the peer showed of itself. */
+struct rlk_tls_peer {
+    int64_t valid_s;   /* until the first of its certificates ends; less than 0 if one has */
+    const char *doubt; /* NULL: its chain and name are in order, else what a verification says */
+};
+
+/* Once the handshake is done. False if it showed no certificate. */
+bool rlk_tls_look(const struct rlk_tls_session *session, struct rlk_tls_peer *peer);
 
 /* Bytes from the wire. False if there is no memory. */
 bool rlk_tls_feed(struct rlk_tls_session *session, const char *bytes, size_t len);

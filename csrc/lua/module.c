@@ -49,5 +49,6 @@ int luaopen_redlock_core(lua_State *L)
     rlk_open_locks(L);
     rlk_open_operations(L);
     rlk_open_command(L);
+    rlk_open_consoles(L);
     return 1;
 }

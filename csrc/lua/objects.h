@@ -26,6 +26,7 @@ void rlk_open_clients(lua_State *L);
 void rlk_open_locks(lua_State *L);
 void rlk_open_operations(lua_State *L);
 void rlk_open_command(lua_State *L);
+void rlk_open_consoles(lua_State *L);
 
 /* Adds to core.command()'s table, on top of the stack. */
 void rlk_add_wardens(lua_State *L);

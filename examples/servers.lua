@@ -97,14 +97,22 @@ local function cli_command(server)
     return "unset REDISCLI_AUTH; " .. command
 end
 
+local function environment(server)
+    local text = {}
+    for name, value in pairs(server.options.env or {}) do
+        text[#text + 1] = ("export %s=%s; "):format(name, keeper.quote(value))
+    end
+    return table.concat(text)
+end
+
 local function launch(server, keep_data)
     local dir = keeper.quote(server.keeper.dir)
     local forget = "rm -rf dump.rdb appendonlydir appendonly.aof"
     server.paused = false
     server.keeper:save("redis.conf", configuration(server))
     server.keeper:start(
-        ("cd %s; : >output; %s; exec redis-server %s/redis.conf"):format(
-            dir, keep_data and ":" or forget, dir),
+        ("cd %s; : >output; %s; %sexec redis-server %s/redis.conf"):format(
+            dir, keep_data and ":" or forget, environment(server), dir),
         cli_command(server) .. " ping | grep -q PONG",
         server.options.start_timeout or 10)
 end
@@ -162,6 +170,7 @@ end
 --   * `password`: of the default user
 --   * `users`: ACL lines, `{ "default off", "app on >secret ~* &* +@all", ... }`
 --   * `save`: a save rule such as `"1 1"`; `appendonly`: true to log every write
+--   * `env`: variables of its environment, name -> value
 --   * `start_timeout`: seconds, by default 10
 -- @treturn {Server,...} with `port`, `url` (no credentials in it), `unix_url`, `socket`, `pid`
 -- @raise when one does not come up, with the end of its log

@@ -111,7 +111,9 @@ static bool dial(struct rlk_console *console, int64_t deadline_ms)
         if (stream->state == RLK_STREAM_FAILED)
             return fail_with_stream(console);
         if (!await(console, false, deadline_ms))
-            return fail(console, "no connection within the timeout");
+            return fail(console, stream->state == RLK_STREAM_SECURING
+                                     ? "no TLS handshake within the timeout"
+                                     : "no connection within the timeout");
         rlk_stream_advance(stream);
     }
     return true;

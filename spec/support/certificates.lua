@@ -21,14 +21,14 @@ local NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 local NEW_AUTHORITY = [[
     umask 077 && mkdir $dir && cd $dir &&
-    openssl req -x509 $new -days 2 -subj '/CN=An authority' -keyout ca.key -out ca.pem &&
+    openssl req -x509 $new -days 400 -subj '/CN=An authority' -keyout ca.key -out ca.pem &&
     mkdir hashed && cp ca.pem hashed && openssl rehash hashed
 ]]
 
 local ISSUE = [[
     cd $dir && openssl req $new -subj /CN=$name -keyout $name.key -out $name.csr &&
     echo subjectAltName=$subjects >$name.ext &&
-    openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+    openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days $days \
         -extfile $name.ext -out $name.pem &&
     cat $name.pem $name.key >$name.both
 ]]
@@ -49,11 +49,13 @@ end
 --- Issues a certificate.
 -- @tparam string name of the files
 -- @tparam string subjects such as "DNS:localhost,IP:127.0.0.1"
+-- @tparam[opt=2] number days for which it is good; below 0: it ended
 -- @treturn table `cert`, `key` and `ca`: paths, as a server's `tls` option takes them; and
 -- `both`, a file with certificate and key
-function Authority:issue(name, subjects)
+function Authority:issue(name, subjects, days)
     run(ISSUE, {
         dir = keeper.quote(self.directory), new = NEW_KEY, name = name, subjects = subjects,
+        days = days or 2,
     })
     local path = self.directory .. "/" .. name
     return { cert = path .. ".pem", key = path .. ".key", both = path .. ".both", ca = self.ca }

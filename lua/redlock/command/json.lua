@@ -1,0 +1,115 @@
+--- Writes JSON (RFC 8259).
+-- @module redlock.command.json
+-- @local
+
+local json = {}
+
+-- An array, also when it is empty.
+local ARRAY = {}
+
+local escapes = {
+    ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",
+    ["\t"] = "\\t",
+}
+
+-- How long the UTF-8 character at that place is; nil if there is none.
+local function utf8_length(text, at)
+    local first = text:byte(at)
+    if first < 0x80 then
+        return 1
+    end
+    local length = first >= 0xC2 and first < 0xE0 and 2 or first >= 0xE0 and first < 0xF0 and 3
+        or first >= 0xF0 and first < 0xF5 and 4
+    local second = text:byte(at + 1)
+    if not length or not second
+        or (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F)
+        or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
+        return nil
+    end
+    local rest = text:sub(at + 1, at + length - 1)
+    return #rest == length - 1 and not rest:find "[^\128-\191]" and length or nil
+end
+
+-- JSON is text: a byte that is none stands as the character of its number.
+local function to_utf8(text)
+    if not text:find "[\128-\255]" then
+        return text
+    end
+    local parts, at = {}, 1
+    while at <= #text do
+        local length = utf8_length(text, at)
+        local byte = text:byte(at)
+        parts[#parts + 1] = length and text:sub(at, at + length - 1)
+            or string.char(0xC0 + math.floor(byte / 64), 0x80 + byte % 64)
+        at = at + (length or 1)
+    end
+    return table.concat(parts)
+end
+
+local function write_string(text)
+    return '"' .. to_utf8(text):gsub('[%c"\\]', function(character)
+        return escapes[character] or ("\\u%04x"):format(character:byte())
+    end) .. '"'
+end
+
+local function write_number(number)
+    if number ~= number or number == math.huge or number == -math.huge then
+        return "null"
+    elseif number == math.floor(number) and math.abs(number) < 2 ^ 53 then
+        return ("%.0f"):format(number)
+    end
+    return (("%.6g"):format(number):gsub(",", "."))
+end
+
+--- Marks a list, so that it is an array also when it is empty.
+-- @tparam table list
+-- @treturn table the list
+function json.array(list)
+    return setmetatable(list, ARRAY)
+end
+
+local write
+
+local function write_array(list)
+    local parts = {}
+    for index, value in ipairs(list) do
+        parts[index] = write(value)
+    end
+    return "[" .. table.concat(parts, ",") .. "]"
+end
+
+local function write_object(object)
+    local names, parts = {}, {}
+    for name in pairs(object) do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    for index, name in ipairs(names) do
+        parts[index] = write_string(name) .. ":" .. write(object[name])
+    end
+    return "{" .. table.concat(parts, ",") .. "}"
+end
+
+function write(value)
+    local kind = type(value)
+    if kind == "string" then
+        return write_string(value)
+    elseif kind == "number" then
+        return write_number(value)
+    elseif kind ~= "table" then
+        return kind == "boolean" and tostring(value) or "null"
+    elseif getmetatable(value) == ARRAY or value[1] ~= nil then
+        return write_array(value)
+    end
+    return write_object(value)
+end
+
+--- A value as JSON, in one line. Numbers without a limit, and what is no number, are null; bytes that
+-- are no UTF-8 stand as the characters of their numbers.
+-- @tparam string|number|boolean|table value a table with something at 1 is an array, see `json.array`
+-- @treturn string
+function json.write(value)
+    return write(value)
+end
+
+return json

@@ -119,6 +119,7 @@ static void note_stops(struct rlk_guard *guard, pid_t pid)
     while (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WCONTINUED | WNOHANG) == 0 && info.si_pid) {
         bool runs = info.si_code == CLD_CONTINUED;
         atomic_store(&guard->page->stopped, runs ? 0 : info.si_status);
+        atomic_fetch_add(&guard->page->stops, runs ? 0 : 1);
         if (runs && is_ending(guard))
             end_group(guard, RLK_ENDED_BY_DEADLINE, true);
         tell(guard);

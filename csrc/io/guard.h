@@ -18,6 +18,7 @@ struct rlk_guard_page {
     _Atomic pid_t pid;
     atomic_int failure;
     atomic_int stopped;
+    atomic_int stops;
     atomic_int ending;
     atomic_int status;
     atomic_bool has_ended;

@@ -129,6 +129,7 @@ void rlk_warden_look(struct rlk_warden *warden, struct rlk_command_state *state)
     state->status = atomic_load(&page->status);
     state->ending = (enum rlk_ending)atomic_load(&page->ending);
     state->stopped = atomic_load(&page->stopped);
+    state->stops = atomic_load(&page->stops);
     state->failure = atomic_load(&page->failure);
     state->pid = atomic_load(&page->pid);
 }

@@ -26,6 +26,7 @@ struct rlk_command_state {
     pid_t pid;              /* and process group; 0: it was not started */
     int failure;            /* errno, if it could not be */
     int stopped;            /* by this signal; 0: it is not stopped */
+    int stops;              /* how often it was */
     enum rlk_ending ending; /* it was sent SIGTERM by the warden, and why */
     bool has_ended;         /* with this status, as of waitpid(2) */
     int status;

@@ -115,19 +115,20 @@ static void set_boolean(lua_State *L, const char *name, bool value)
     lua_setfield(L, -2, name);
 }
 
-/* warden:look() -> { gone, pid, failure (errno) and why, stopped (signal), ending ("told" or
- * "deadline"), ended, exited (code) or killed (signal), group_ended } */
+/* warden:look() -> { gone, pid, failure (errno) and why, stopped (signal), stops (how many), ending
+ * ("told" or "deadline"), ended, exited (code) or killed (signal), group_ended } */
 static int look(lua_State *L)
 {
     static const char *const endings[] = {NULL, "told", "deadline"};
     struct rlk_command_state state;
     rlk_warden_look(check_warden(L), &state);
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
     set_boolean(L, "gone", state.warden_is_gone);
     set_boolean(L, "ended", state.has_ended);
     set_boolean(L, "group_ended", state.group_has_ended);
     if (state.pid > 0)
         set_number(L, "pid", (int)state.pid);
+    set_number(L, "stops", state.stops);
     if (state.stopped)
         set_number(L, "stopped", state.stopped);
     if (state.failure) {

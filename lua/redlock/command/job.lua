@@ -5,6 +5,9 @@
 -- give it the terminal. So we hand on what the shell gives us: at the start if both input and output are the
 -- terminal; otherwise, as in a pipeline whose other members may need it, as soon as the command
 -- asks, by being stopped for reading or setting it.
+--
+-- A job that its shell has forgotten cannot be stopped by SIGTSTP and its like: the system then takes no
+-- notice, and we go on at once, and so does the command.
 -- @module redlock.command.job
 -- @local
 
@@ -29,7 +32,6 @@ end
 function Job:initial_terminal()
     local is_ours = self.terminal and foreground(self) == self.own_group
     if is_ours and system.is_terminal(0) and system.is_terminal(1) then
-        self.was_given = true
         return self.terminal
     end
 end
@@ -40,13 +42,11 @@ function Job:is_given(group)
 end
 
 local function give(self, group)
-    if foreground(self) == self.own_group and system.set_foreground(self.terminal, group) then
-        self.was_given = true
-    end
-    return self.was_given
+    return foreground(self) == self.own_group and system.set_foreground(self.terminal, group)
 end
 
 --- The terminal is ours again, if it was the command's.
+-- @treturn boolean whether it was
 function Job:take_back(group)
     if self:is_given(group) then
         system.set_foreground(self.terminal, self.own_group)
@@ -74,9 +74,9 @@ end
 function Job:stop(group, signal, whole_job)
     local had_it = self:take_back(group)
     system.obey(signal, whole_job)
-    -- In the background it has to ask for the terminal once more.
-    self.was_given = had_it and foreground(self) == self.own_group
-        and system.set_foreground(self.terminal, group)
+    if had_it then
+        give(self, group) -- in the background it has to ask for it once more
+    end
 end
 
 return Job

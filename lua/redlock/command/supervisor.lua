@@ -16,12 +16,13 @@ local Supervisor = {}
 Supervisor.__index = Supervisor
 
 local TICK = 1 -- seconds, at most, after which the lease is looked at
-local STOP_WITHIN = 0.2 -- seconds: who is asked to stop, and does not, is stopped
+local SOON = 0.2 -- seconds within which a command stops, or goes on, that is able to
 
 --- @tparam table run `loop`, `warden`, `job`, `lock`, `reporter`, `ttl`, `at_most` (seconds or nil)
 -- @treturn Supervisor
 function Supervisor.new(run)
-    return setmetatable({ run = run, job = run.job, state = {} }, Supervisor)
+    local self = { run = run, job = run.job, state = {}, seen_stops = 0, early = {} }
+    return setmetatable(self, Supervisor)
 end
 
 -- ---- why it has to end ----
@@ -82,22 +83,24 @@ local function go_on(self)
     end
 end
 
-local function stop_with(self, signal, whole_job)
-    local group = self.state.pid
-    self.run.warden:signal(signals.STOP, true)
-    self.run.reporter:clear()
-    self.job:stop(group, signal, whole_job)
-    go_on(self)
-end
-
--- Waits until the command has stopped by itself, not long.
+-- Waits, not long, until the command has stopped.
 local function await_stop(self)
-    local moment = core.clock() + STOP_WITHIN
+    local moment = core.clock() + SOON
     repeat
         local left = moment - core.clock()
         system.poll({ self.run.warden:fd() }, left)
         self.state = self.run.warden:look()
     until self.state.stopped or self.state.ended or left <= 0
+    self.seen_stops = self.state.stops
+end
+
+-- Of its group all are stopped, whether they would or not.
+local function stop_with(self, signal, whole_job)
+    self.run.warden:signal(signals.STOP, true)
+    await_stop(self)
+    self.run.reporter:clear()
+    self.job:stop(self.state.pid, signal, whole_job)
+    go_on(self)
 end
 
 local function on_stop(self, signal)
@@ -114,10 +117,6 @@ end
 local on_signal = {}
 
 on_signal[signals.TSTP] = function(self, number)
-    if not self.state.pid or self.state.ended then
-        system.obey(number)
-        return
-    end
     self.run.warden:signal(number, true)
     await_stop(self)
     stop_with(self, number, false)
@@ -146,18 +145,29 @@ end
 
 -- ---- the command ----
 
+-- What reached us before there was a process to pass it on to is passed on now.
+local function begin(self, pid)
+    self.end_at = self.run.at_most and core.clock() + self.run.at_most
+    self.run.reporter:note(("the command runs as process %d"):format(pid))
+    for _, number in ipairs(self.early) do
+        take_signal(self, number)
+    end
+end
+
 local function look_at_command(self)
     local before, state = self.state, self.run.warden:look()
     self.state = state
     if state.pid and not before.pid then
-        self.end_at = self.run.at_most and core.clock() + self.run.at_most
-        self.run.reporter:note(("the command runs as process %d"):format(state.pid))
+        begin(self, state.pid)
     end
     if state.ending == "deadline" and not self.reason and not end_if_lost(self) then
         finish(self, "lost", "redlock was held up for longer than its lease; ending the command")
     end
-    if state.stopped and not before.stopped and not state.ended then
-        on_stop(self, state.stopped)
+    if state.stops ~= self.seen_stops then
+        self.seen_stops = state.stops
+        if state.stopped then
+            on_stop(self, state.stopped)
+        end
     end
 end
 
@@ -184,7 +194,7 @@ end
 
 --- Starts the command and stays until it has ended.
 -- @treturn table its state, as warden:look() gives it, with `reason`: nil if it ended by itself, "lost",
--- "too long", or "unguarded"; and `had_terminal`: the terminal's keys reached it
+-- "too long", or "unguarded"; and `had_terminal`: the terminal's keys reached it, and not us
 function Supervisor:guard()
     local run = self.run
     local loop, warden = run.loop, run.warden
@@ -199,7 +209,9 @@ function Supervisor:guard()
     while not is_over(self.state) do
         local moment = core.clock() + period
         local kind, number = loop:next(math.min(moment, self.end_at or moment))
-        if kind == "signal" then
+        if kind == "signal" and not self.state.pid then
+            table.insert(self.early, number)
+        elseif kind == "signal" then
             take_signal(self, number)
         elseif kind == "command" then
             look_at_command(self)
@@ -210,10 +222,8 @@ function Supervisor:guard()
     if self.state.gone and not self.state.ended and not self.state.failure then
         give_up(self)
     end
-    if self.state.pid then
-        self.job:take_back(self.state.pid)
-    end
-    self.state.reason, self.state.had_terminal = self.reason, self.job.was_given
+    self.state.reason = self.reason
+    self.state.had_terminal = self.state.pid ~= nil and self.job:take_back(self.state.pid)
     return self.state
 end
 

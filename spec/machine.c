@@ -185,6 +185,7 @@ static void push_request(lua_State *L, const struct rlk_request *request)
     set_text(L, "identity", request->identity ? request->identity : "");
     set_text(L, "waiter", request->waiter);
     set_whole(L, "arrival_us", request->arrival_us);
+    set_whole(L, "keep_ms", request->keep_ms);
     set_boolean(L, "queued", request->queued);
     set_boolean(L, "fair", request->fair);
     set_boolean(L, "batchable", request->batchable);
@@ -202,6 +203,7 @@ static struct rlk_request check_request(lua_State *L)
         .fence_ttl_s = whole_field(L, index, "fence_ttl_s", 0),
         .identity = string_field(L, index, "identity", NULL),
         .arrival_us = whole_field(L, index, "arrival_us", 0),
+        .keep_ms = whole_field(L, index, "keep_ms", 0),
         .queued = boolean_field(L, index, "queued"),
         .fair = boolean_field(L, index, "fair"),
         .batchable = boolean_field(L, index, "batchable"),
@@ -424,7 +426,7 @@ static int check_node_number(lua_State *L, const struct rlk_lock *lock)
     return (int)node - 1;
 }
 
-/* { ttl_ms =, wait_ms = 0, max_hold_ms = never, fence_ttl_s = 86400, renew =, fair = } */
+/* { ttl_ms =, wait_ms = 0, max_hold_ms = never, fence_ttl_s = 86400, renew =, fair =, at_least_ms = 0 } */
 static struct rlk_terms check_terms(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -435,6 +437,7 @@ static struct rlk_terms check_terms(lua_State *L)
         .fence_ttl_s = whole_field(L, 2, "fence_ttl_s", 24 * 60 * 60),
         .renew = boolean_field(L, 2, "renew"),
         .fair = boolean_field(L, 2, "fair"),
+        .at_least_ms = whole_field(L, 2, "at_least_ms", 0),
     };
 }
 
@@ -614,11 +617,13 @@ static int lock_wants(lua_State *L)
     return 1;
 }
 
+/* lock:next_request(node[, now]): the moment counts for a release with at_least_ms. */
 static int lock_next_request(lua_State *L)
 {
     struct rlk_lock *lock = check_lock(L);
     struct rlk_request request;
-    if (!rlk_lock_next_request(lock, check_node_number(L, lock), &request))
+    int64_t now_ms = lua_isnoneornil(L, 3) ? 0 : check_whole(L, 3);
+    if (!rlk_lock_next_request(lock, check_node_number(L, lock), now_ms, &request))
         return 0;
     push_request(L, &request);
     return 1;
@@ -1272,12 +1277,15 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+static int quorum_lease_for(lua_State *L)
+{
+    rlk_pushwhole(L, rlk_lease_for_ms(check_quorum(L), check_whole(L, 2)));
+    return 1;
+}
+
 static const luaL_Reg quorum_methods[] = {
-    {"set", set_quorum},
-    {"validity", quorum_validity},
-    {"jitter", quorum_jitter},
-    {"lock", quorum_lock},
-    {NULL, NULL},
+    {"set", set_quorum},       {"validity", quorum_validity}, {"lease_for", quorum_lease_for},
+    {"jitter", quorum_jitter}, {"lock", quorum_lock},         {NULL, NULL},
 };
 
 static const luaL_Reg lock_methods[] = {

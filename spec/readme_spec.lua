@@ -124,7 +124,7 @@ describe("the README", function()
                     seen = seen + 1
                 end
             end
-            assert.equal(12, seen)
+            assert.equal(13, seen)
         end)
     end)
 

@@ -153,16 +153,29 @@ static void note_time_out(struct rlk_lock *lock)
     lock->answered |= late;
 }
 
+/* The first lease lasts as long as the terms want it to, at least. */
+static int64_t first_lease_ms(const struct rlk_lock *lock)
+{
+    const struct rlk_terms *terms = &lock->lease.terms;
+    if (terms->at_least_ms <= 0)
+        return terms->ttl_ms;
+    int64_t least_ms = rlk_lease_for_ms(lock->quorum, terms->at_least_ms);
+    return least_ms > terms->ttl_ms ? least_ms : terms->ttl_ms;
+}
+
 /* The token may stand on these nodes: it is to be released there before anything else is asked
  * of them. A request that was held up may have been run no earlier than just now. */
 static void owe_release(struct rlk_lock *lock, rlk_nodes nodes, int64_t now_ms)
 {
     if (!lock->tallies)
         return;
-    may_last(lock, now_ms + lock->lease.terms.ttl_ms);
-    for (int node = 0; node < lock->quorum->nodes; node++)
-        if (nodes & rlk_node_bit(node))
-            memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
+    may_last(lock, now_ms + first_lease_ms(lock));
+    for (int node = 0; node < lock->quorum->nodes; node++) {
+        if (!(nodes & rlk_node_bit(node)))
+            continue;
+        memcpy(lock->tallies[node].owed_token, lock->lease.token, sizeof lock->lease.token);
+        lock->tallies[node].was_owned = lock->kind == RLK_RELEASE;
+    }
     rlk_debts_owe(&lock->debts, nodes, lock->lasts_until_ms + lock->quorum->timeout_ms);
 }
 
@@ -227,7 +240,7 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
     lock->seems_owned = false;
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
-    lock->round_ttl_ms = lock->lease.terms.ttl_ms;
+    lock->round_ttl_ms = first_lease_ms(lock);
     may_last(lock, now_ms + lock->round_ttl_ms);
 }
 
@@ -413,7 +426,7 @@ static int64_t waited_ms(const struct rlk_lock *lock)
 static void judge_attempt(struct rlk_lock *lock, int64_t now_ms)
 {
     if (has_majority(lock, lock->granted)) {
-        int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->lease.terms.ttl_ms);
+        int64_t deadline_ms = lock->t0_ms + rlk_validity_ms(lock->quorum, lock->round_ttl_ms);
         if (now_ms < deadline_ms) {
             lock->lease.waited_ms = waited_ms(lock);
             own(lock, deadline_ms);
@@ -567,6 +580,19 @@ void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms)
     lock->outcome = RLK_PENDING;
     end_round(lock);
     start_round(lock, RLK_RELEASE, lock->lease.nodes, now_ms);
+}
+
+void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms)
+{
+    lock->lease.terms.at_least_ms = 0;
+    rlk_lock_release(lock, now_ms);
+}
+
+int64_t rlk_lock_keep_ms(const struct rlk_lock *lock, int64_t now_ms)
+{
+    int64_t at_least_ms = lock->lease.terms.at_least_ms;
+    int64_t left_ms = lock->lease.granted_ms + at_least_ms - now_ms;
+    return at_least_ms > 0 && left_ms > 0 ? rlk_lease_for_ms(lock->quorum, left_ms) : 0;
 }
 
 static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
@@ -847,15 +873,17 @@ static bool goes_on_waiting(const struct rlk_lock *lock)
            lock->lease.terms.wait_ms > 0;
 }
 
-static void pay_debts(struct rlk_lock *lock, int node, struct rlk_request *request)
+static void pay_debts(struct rlk_lock *lock, int node, int64_t now_ms, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
     uint32_t debts = rlk_debts_take(&lock->debts, node);
     bool releases = debts & RLK_ROUND_TOKEN, leaves = debts & RLK_ROUND_LEAVE;
     request->kind = RLK_RELEASE;
     request->round = lock->round | debts;
-    if (releases)
+    if (releases) {
         memcpy(request->token, lock->tallies[node].owed_token, sizeof request->token);
+        request->keep_ms = lock->tallies[node].was_owned ? rlk_lock_keep_ms(lock, now_ms) : 0;
+    }
     request->once = true;
     if (releases && !leaves && (lock->quorum->inbox_ready & bit) && goes_on_waiting(lock)) {
         request->steps_back = true;
@@ -884,13 +912,13 @@ static bool is_plain(const struct rlk_lock *lock, const struct rlk_request *requ
     case RLK_EXTEND:
         return lock->renewing && lock->t0_ms < lock->refresh_at_ms;
     case RLK_RELEASE:
-        return !request->waiter[0];
+        return !request->waiter[0] && request->keep_ms == 0;
     default:
         return false;
     }
 }
 
-static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *request)
+static void ask_round(struct rlk_lock *lock, int node, int64_t now_ms, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
     request->kind = lock->kind;
@@ -902,6 +930,8 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     request->identity = lock->quorum->identity;
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
+    if (lock->kind == RLK_RELEASE)
+        request->keep_ms = rlk_lock_keep_ms(lock, now_ms);
     /* The others may end the round before this one has answered. */
     request->once = lock->kind == RLK_RELEASE || (lock->kind == RLK_EXTEND && !lock->renewing);
     bool joins = lock->state == RLK_ACQUIRING && lock->lease.terms.wait_ms > 0 &&
@@ -920,16 +950,17 @@ static void ask_round(struct rlk_lock *lock, int node, struct rlk_request *reque
     lock->sent |= bit;
 }
 
-bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *request)
+bool rlk_lock_next_request(struct rlk_lock *lock, int node, int64_t now_ms,
+                           struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
     if (!(rlk_lock_wants(lock) & bit))
         return false;
     *request = (struct rlk_request){.key = lock->key};
     if (rlk_debts_due(&lock->debts) & bit)
-        pay_debts(lock, node, request);
+        pay_debts(lock, node, now_ms, request);
     else
-        ask_round(lock, node, request);
+        ask_round(lock, node, now_ms, request);
     return true;
 }
 

@@ -8,7 +8,7 @@
  *     rlk_lock_acquire(lock, &terms, now);
  *     while (lock->outcome == RLK_PENDING) {
  *         for each node in rlk_lock_wants(lock):
- *             rlk_lock_next_request(lock, node, &request), and send it
+ *             rlk_lock_next_request(lock, node, now, &request), and send it
  *         wait for a reply, or until rlk_lock_next_time(lock)
  *         rlk_lock_vote(...) or rlk_lock_time(...)
  *     } */
@@ -55,8 +55,10 @@ struct rlk_terms {
     int64_t wait_ms;     /* 0: try once; RLK_NEVER: for ever */
     int64_t max_hold_ms; /* the watchdog stops so long after the grant; RLK_NEVER: never */
     int64_t fence_ttl_s; /* how long a node remembers a ballot */
-    bool renew;          /* every third of the ttl */
-    bool fair;           /* come behind whoever waits already */
+    int64_t
+        at_least_ms; /* nobody else has it before so long after the grant, also if it is released */
+    bool renew;      /* every third of the ttl */
+    bool fair;       /* come behind whoever waits already */
 };
 
 /* What a grant consists of; it does not change until the next attempt. */
@@ -78,6 +80,7 @@ struct rlk_tally {
     int64_t waiters;
     char text[96];                   /* the error's text or the holder's token, cut short */
     char owed_token[RLK_TOKEN_SIZE]; /* of an attempt that is still to be released on this node */
+    bool was_owned;                  /* that: what was agreed for the grant holds for its release */
 };
 
 struct rlk_lock {
@@ -181,8 +184,12 @@ void rlk_lock_copy_reasons(struct rlk_lock *lock, const struct rlk_lock *from);
 /* To now + ttl. Extends only what is owned; an expired lease is lost. */
 void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms);
 
-/* Also what is lost or expired is released: somebody else's token is never touched. */
+/* Also what is lost or expired is released: somebody else's token is never touched. Where the terms
+ * say at_least_ms, the token stands until then; nobody is woken, since nothing is free. */
 void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms);
+
+/* Releases a grant that nobody has seen: it is free at once. */
+void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms);
 
 void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms);
 
@@ -211,7 +218,11 @@ void rlk_lock_credit(struct rlk_lock *lock, int64_t deadline_ms);
 rlk_nodes rlk_lock_wants(const struct rlk_lock *lock);
 
 /* Takes the next request to the node. False if there is none. */
-bool rlk_lock_next_request(struct rlk_lock *lock, int node, struct rlk_request *request);
+bool rlk_lock_next_request(struct rlk_lock *lock, int node, int64_t now_ms,
+                           struct rlk_request *request);
+
+/* For how long nodes would keep the token of what is released now; 0: it goes at once. */
+int64_t rlk_lock_keep_ms(const struct rlk_lock *lock, int64_t now_ms);
 
 /* When rlk_lock_time() has something to do; RLK_NEVER if nothing. */
 int64_t rlk_lock_next_time(const struct rlk_lock *lock);

@@ -50,6 +50,11 @@ static inline int rlk_majority(const struct rlk_quorum *quorum)
  * ttl - (ttl * drift_factor + 2 ms), by "Distributed Locks with Redis", redis.io; rounded down. */
 int64_t rlk_validity_ms(const struct rlk_quorum *quorum, int64_t ttl_ms);
 
+/* The other way round: the shortest lease that is certainly mine for so long. A node that is told to
+ * keep a token for this time keeps it for that time at least, by any clock that runs within the
+ * drift. */
+int64_t rlk_lease_for_ms(const struct rlk_quorum *quorum, int64_t validity_ms);
+
 /* A number from 0 to below bound; 0 for a bound below 1, from the quorum's generator. */
 int64_t rlk_jitter(struct rlk_quorum *quorum, int64_t bound);
 

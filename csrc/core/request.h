@@ -67,6 +67,7 @@ struct rlk_request {
     char waiter
         [RLK_WAITER_SIZE]; /* "" for none: who joins (acquire) or leaves (release) the queue */
     int64_t arrival_us;    /* wall clock: the waiter's rank */
+    int64_t keep_ms;       /* a release: the token still stands for so long; 0: it goes at once */
     bool steps_back;       /* a release: into the queue, instead of leaving it */
     bool queued;           /* an acquire: the waiter may stand in the queue, or have been told */
     bool fair;

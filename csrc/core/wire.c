@@ -268,11 +268,16 @@ static bool add_release(struct rlk_memo *memo, const struct rlk_request *request
 {
     struct command command;
     begin_single(&command, memo, request, by_text, ":queue");
+    bool keeps = request->keep_ms > 0;
     add_text(&command, request->token);
-    if (request->waiter[0])
+    if (request->waiter[0] || keeps)
         add_text(&command, request->waiter);
     if (request->steps_back)
         add_number(&command, request->arrival_us);
+    else if (keeps)
+        add_text(&command, "");
+    if (keeps)
+        add_number(&command, request->keep_ms);
     return end(&command);
 }
 
@@ -433,6 +438,7 @@ bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
 struct asked {
     struct rlk_asker asker;
     bool waits, queued;
+    int64_t keep_ms;
     char token[RLK_TOKEN_SIZE];
 };
 
@@ -441,7 +447,7 @@ static bool is_same(const struct asked *asked, const struct rlk_request *request
 {
     return asked->asker.tag == asker->tag && asked->asker.round == asker->round &&
            asked->waits == (request->waiter[0] != '\0') && asked->queued == request->queued &&
-           strcmp(asked->token, request->token) == 0;
+           asked->keep_ms == request->keep_ms && strcmp(asked->token, request->token) == 0;
 }
 
 static bool is_remembered(const struct rlk_memo *memo, enum rlk_request_kind kind,
@@ -472,7 +478,10 @@ static bool remember(struct rlk_memo *memo, enum rlk_request_kind kind,
     memo->kind = kind;
     memo->by_text = by_text;
     for (size_t i = 0; i < count; i++) {
-        struct asked asked = {askers[i], requests[i].waiter[0] != '\0', requests[i].queued, ""};
+        struct asked asked = {.asker = askers[i],
+                              .waits = requests[i].waiter[0] != '\0',
+                              .queued = requests[i].queued,
+                              .keep_ms = requests[i].keep_ms};
         memcpy(asked.token, requests[i].token, sizeof asked.token);
         if (!rlk_buffer_append(&memo->asked, &asked, sizeof asked)) {
             rlk_buffer_clear(&memo->asked);

@@ -485,6 +485,7 @@ static void take_grant(struct rlk_client *client, struct rlk_operation *operatio
         holding->place = RLK_OUTSIDE;
         rlk_holding_drop(holding);
     }
+    rlk_holding_spare(holding);
     operation->holding = NULL;
     operation->outcome = RLK_UNAVAILABLE;
     rlk_list_append(&client->holdings, &holding->client_link);
@@ -530,8 +531,10 @@ static void give_up(struct rlk_client *client, struct rlk_operation *operation)
         return;
     }
     rlk_client_conclude(client, operation, &holding);
-    if (holding)
-        rlk_client_forget(client, holding);
+    if (!holding)
+        return;
+    rlk_holding_spare(holding);
+    rlk_client_forget(client, holding);
 }
 
 void rlk_client_abandon(struct rlk_client *client, struct rlk_operation *operation)

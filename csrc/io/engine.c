@@ -222,7 +222,7 @@ static void take_back(struct rlk_engine *engine, struct rlk_operation *operation
             rlk_holding_drop(holding);
         rlk_holding_drop(holding);
     }
-    rlk_lock_release(&operation->lock, rlk_clock_ms());
+    rlk_lock_undo(&operation->lock, rlk_clock_ms());
     rlk_loop_touch(engine->loop, &operation->lock);
 }
 

@@ -63,6 +63,11 @@ void rlk_holding_drop(struct rlk_holding *holding)
     free(holding);
 }
 
+void rlk_holding_spare(struct rlk_holding *holding)
+{
+    holding->lock.lease.terms.at_least_ms = 0;
+}
+
 void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms)
 {
     int64_t known = atomic_load(&holding->deadline_ms);

@@ -1,7 +1,7 @@
 /* A holding: one grant, from the moment that it was given. The thread that acquired it and the
  * engine that renews it share it; each holds a reference.
  *
- * lock.lease and lock.key never change once it is made; the rest of the lock machine is the
+ * lock.lease and lock.key never change once somebody has seen it; the rest of the lock machine is the
  * engine's alone while it keeps the holding. Deadline and status are what the two tell each
  * other. */
 #ifndef RLK_HOLDING_H
@@ -63,6 +63,9 @@ void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner
                        struct rlk_quorum *quorum);
 void rlk_holding_retain(struct rlk_holding *holding);
 void rlk_holding_drop(struct rlk_holding *holding);
+
+/* Nobody will hold it, or has seen it: its release frees it at once, whatever its terms. */
+void rlk_holding_spare(struct rlk_holding *holding);
 
 /* A longer lease; a shorter one changes nothing. */
 void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms);

@@ -253,10 +253,10 @@ static void vote_for(struct rlk_loop *loop, struct rlk_lock *lock, int node, enu
     moved(loop, lock);
 }
 
-static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node)
+static void send_requests(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_t now_ms)
 {
     struct rlk_request request;
-    while (rlk_lock_next_request(lock, node, &request)) {
+    while (rlk_lock_next_request(lock, node, now_ms, &request)) {
         struct rlk_asker asker = {lock->id, request.round};
         if (rlk_members_has_touched(&loop->members))
             rlk_batches_send(&loop->batches[node], &request, asker);
@@ -304,7 +304,7 @@ static void serve_ready(struct rlk_loop *loop, struct rlk_lock *lock, int node, 
         return; /* what it wants now is looked at afresh, since it was touched */
     }
     if (output_len(&loop->commands[node]) <= OUTPUT_MAX)
-        send_requests(loop, lock, node);
+        send_requests(loop, lock, node, now_ms);
 }
 
 static void serve(struct rlk_loop *loop, struct rlk_lock *lock, int node, int64_t now_ms)
@@ -340,6 +340,7 @@ rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock 
     struct rlk_asker nobody = {0};
     rlk_nodes reached = 0;
     memcpy(request.token, lock->lease.token, sizeof request.token);
+    request.keep_ms = rlk_lock_keep_ms(lock, rlk_clock_ms());
     for (int node = 0; node < loop->quorum.nodes; node++) {
         struct rlk_peer *peer = &loop->commands[node];
         if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))

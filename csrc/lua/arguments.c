@@ -61,9 +61,12 @@ struct rlk_terms rlk_check_terms(lua_State *L, int first)
         .max_hold_ms = rlk_milliseconds(luaL_checknumber(L, first + 2)),
         .renew = lua_toboolean(L, first + 3),
         .fair = lua_toboolean(L, first + 4),
+        .at_least_ms = rlk_milliseconds(luaL_checknumber(L, first + 5)),
     };
     luaL_argcheck(L, is_ttl(terms.ttl_ms), first, "ttl out of range");
     luaL_argcheck(L, terms.wait_ms >= 0, first + 1, "wait out of range");
+    luaL_argcheck(L, terms.at_least_ms >= 0 && terms.at_least_ms <= TTL_MAX_MS, first + 5,
+                  "at_least out of range");
     int64_t lease_s = terms.ttl_ms / 1000;
     terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
     return terms;

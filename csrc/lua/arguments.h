@@ -18,7 +18,7 @@ double rlk_number_field(lua_State *L, const char *name);
 bool rlk_boolean_field(lua_State *L, const char *name);
 const char *rlk_string_field(lua_State *L, const char *name); /* kept alive by the table */
 
-/* Five arguments: ttl, wait, max_hold in seconds; renew, fair. */
+/* Six arguments: ttl, wait, max_hold in seconds; renew, fair; at_least in seconds. */
 struct rlk_terms rlk_check_terms(lua_State *L, int first);
 int64_t rlk_check_ttl(lua_State *L, int index);
 struct rlk_key rlk_check_key(lua_State *L, int index);

@@ -40,7 +40,8 @@ local function fail(lock, terms, code, votes, cause)
 end
 
 --- Acquires the lock, waiting for it if need be.
--- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold` in seconds, `renew`, `fair`, `detach`
+-- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold`, `at_least` in seconds, `renew`, `fair`,
+-- `detach`
 -- @treturn[1] redlock.Lock itself
 -- @treturn[2] nil
 -- @treturn[2] string message
@@ -54,7 +55,7 @@ function Lock:acquire(opts)
     local result, votes, cause
     if opts then
         result, votes, cause = host.acquire(self, terms.detach, terms.ttl, terms.wait,
-            terms.max_hold, terms.renew, terms.fair)
+            terms.max_hold, terms.renew, terms.fair, terms.at_least)
     else
         result, votes, cause = host.acquire(self, terms.detach)
     end
@@ -96,7 +97,8 @@ function Lock:extend(ttl)
     return fail(self, companion.terms, result, votes, cause)
 end
 
---- Releases the lock, and wakes who waits for it. Releasing what was released already is no error.
+--- Releases the lock, and wakes who waits for it. With `at_least` it is no longer held, but free only
+-- so long after the grant; who waits looks by himself then. Releasing what was released already is no error.
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string message

@@ -117,6 +117,7 @@ local term_rules = {
     max_hold = seconds(0, math.huge),
     fair = boolean,
     detach = boolean,
+    at_least = seconds(0, SECONDS_MAX),
 }
 
 local term_defaults = {
@@ -126,6 +127,7 @@ local term_defaults = {
     max_hold = math.huge,
     fair = false,
     detach = false,
+    at_least = 0,
 }
 
 local client_rules = {
@@ -248,6 +250,7 @@ function options.terms(given, defaults, level)
         renew = read(given, "renew", term_rules, defaults, level),
         fair = read(given, "fair", term_rules, defaults, level),
         detach = read(given, "detach", term_rules, defaults, level),
+        at_least = read(given, "at_least", term_rules, defaults, level),
     }
 end
 

@@ -38,6 +38,23 @@ describe("validity", function()
     end)
 end)
 
+describe("the lease for a time", function()
+    it("is certainly mine for so long, and next to none is shorter", function()
+        for _, drift_factor in ipairs { 0, 0.001, 0.01, 0.017, 0.1, 1 / 3, 0.99 } do
+            local quorum = machine.quorum { drift_factor = drift_factor }
+            for wanted_ms = 1, 5000, 7 do
+                local lease_ms = quorum:lease_for(wanted_ms)
+                assert.is_true(quorum:validity(lease_ms) >= wanted_ms)
+                assert.is_true(quorum:validity(lease_ms) < wanted_ms + 3)
+            end
+        end
+    end)
+
+    it("is one that a server takes, whatever is wanted", function()
+        assert.equal(1e15, machine.quorum({ drift_factor = 0.9999999 }):lease_for(1e12))
+    end)
+end)
+
 describe("jitter", function()
     it("reaches every number from 0 to below its bound, and no other", function()
         local quorum = machine.quorum { random = 99 }

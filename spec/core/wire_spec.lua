@@ -103,6 +103,21 @@ describe("the other requests", function()
                 steps_back = true, arrival_us = 17000 }))
     end)
 
+    it("release: for how long the token still stands, with or without a waiter", function()
+        local function release(fields)
+            fields.key, fields.token, fields.keep_ms = "name", "T", 500
+            return machine.encode("release", fields)
+        end
+        local words = { "EVALSHA", RELEASE, "2", "name", "{name}:queue", "T" }
+        local function with(...)
+            return resp(unpack { words[1], words[2], words[3], words[4], words[5], words[6], ... })
+        end
+        assert.equal(with("", "", "500"), release {})
+        assert.equal(with("redlock:x/3", "", "500"), release { waiter = "redlock:x/3" })
+        assert.equal(with("redlock:x/3", "17", "500"),
+            release { waiter = "redlock:x/3", steps_back = true, arrival_us = 17 })
+    end)
+
     it("inspect: nothing but the keys", function()
         assert.equal(resp("EVALSHA", INSPECT, "2", "name", "{name}:fence"),
             machine.encode("inspect", { key = "name" }))

@@ -110,7 +110,7 @@ static void pull(struct world *world, int index)
     for (int node = 0; node < world->scene->nodes; node++) {
         struct link *link = &client->links[node];
         while (may_ask(world, index, node) && link->count < FLIGHT_MAX &&
-               rlk_lock_next_request(&client->lock, node, &request)) {
+               rlk_lock_next_request(&client->lock, node, world->now_ms, &request)) {
             struct message *message = &link->flight[link->count++];
             *message = message_of(world, client, &request);
             message->lost = link->cut;

@@ -468,7 +468,8 @@ static void ask(struct world *world, struct member *member, int node)
     bool wanted = rlk_lock_wants(&member->lock) & rlk_node_bit(node);
     if (server->up) {
         bool any = false;
-        while (has_room(server) && rlk_lock_next_request(&member->lock, node, &request)) {
+        while (has_room(server) &&
+               rlk_lock_next_request(&member->lock, node, world->now_ms, &request)) {
             any = true;
             note_request(world, member, node, &request);
             rlk_batches_send(&world->batches[node], &request,

@@ -31,6 +31,12 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                               "it is extended if it is held"},
     [SIM_RELEASED] = {.name = "released",
                       .sentence = "after a release that was confirmed no majority bears its token"},
+    [SIM_AT_LEAST] = {.name = "at least",
+                      .sentence = "nobody is granted a lock before the time that its last owner "
+                                  "asked for, though that one has released it, or is dead"},
+    [SIM_KEPT] = {.name = "kept",
+                  .sentence = "what is released before that time stands no longer than until then, "
+                              "by the node's clock and from when it is told"},
     [SIM_STAYS_RELEASED] = {.name = "stays released",
                             .sentence =
                                 "a token that was taken off a node never comes back, but by a "

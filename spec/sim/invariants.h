@@ -16,6 +16,8 @@ enum sim_invariant {
     SIM_LOSS_ONCE,
     SIM_VERDICT_TRUE,
     SIM_RELEASED,
+    SIM_AT_LEAST,
+    SIM_KEPT,
     SIM_STAYS_RELEASED,
     SIM_NO_ORPHAN,
     SIM_LEASE_BOUNDED,

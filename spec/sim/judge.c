@@ -71,6 +71,22 @@ bool sim_is_believed(const struct tenure *tenure)
     return !tenure->has_ended && tenure->process->is_alive && sim.now_us < tenure->deadline_us;
 }
 
+bool sim_is_kept(const struct tenure *tenure)
+{
+    return tenure->was_believed && sim.now_us < tenure->kept_until_us;
+}
+
+bool sim_is_released_early(const struct tenure *tenure)
+{
+    return tenure->released_us > 0 && tenure->released_us < tenure->kept_until_us;
+}
+
+static int64_t kept_until(const struct tenure *tenure)
+{
+    return sim_clock_when(&tenure->process->clock,
+                          tenure->asked_ms * 1000 + tenure->at_least_ms * 1000);
+}
+
 static void close_tenure(struct tenure *tenure)
 {
     tenure->holding = NULL;
@@ -93,6 +109,21 @@ static void judge_overlap(const struct tenure *tenure, const struct tenure *othe
     sim_count.double_holders++;
     sim_history_process(tenure->process, "holds it at the same time as %s",
                         sim_process_name(sim_number_of(other->process)));
+}
+
+static void judge_at_least(int number)
+{
+    const struct tenure *tenure = &tenures[number];
+    for (int i = number - 1; i >= 0; i--)
+        if (tenures[i].lock == tenure->lock && tenures[i].at_least_ms > 0)
+            sim_judge_check(SIM_AT_LEAST,
+                            !sim_is_kept(&tenures[i]) || sim_token_is_robbed(tenure->token) ||
+                                sim_token_is_robbed(tenures[i].token),
+                            "%s is granted %s, which %s wanted nobody to have for %lld us more",
+                            sim_process_name(sim_number_of(tenure->process)),
+                            sim_lock_name(tenure->lock, NULL),
+                            sim_process_name(sim_number_of(tenures[i].process)),
+                            (long long)(tenures[i].kept_until_us - sim.now_us));
 }
 
 static void judge_against_others(int number)
@@ -140,12 +171,15 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
         .asked_us = sim_clock_when(&process->clock, holding->lock.lease.granted_ms * 1000),
         .deadline_ms = atomic_load(&holding->deadline_ms),
         .max_hold_ms = holding->lock.lease.terms.max_hold_ms,
+        .asked_ms = holding->lock.lease.granted_ms,
+        .at_least_ms = holding->lock.lease.terms.at_least_ms,
         .ended_us = SIM_NEVER,
         .next_open = first_open[sim_number_of(process)],
     };
     memcpy(tenure->name, holding->lock.lease.token, sizeof tenure->name);
     first_open[sim_number_of(process)] = number;
     tenure->deadline_us = true_deadline(tenure);
+    tenure->kept_until_us = tenure->at_least_ms > 0 ? kept_until(tenure) : 0;
     tenure->token = sim_token_of(tenure->name, number);
     sim_count.grants++;
     sim_history_process(process, "owns %s, fence %lld, token %.4s, for %lld ms",
@@ -154,6 +188,7 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
     tenure->was_believed = sim.now_us < tenure->deadline_us; /* else it came too late */
     if (tenure->was_believed) {
         judge_against_others(number);
+        judge_at_least(number);
         judge_fence(number);
         sim_judge_against_foreign(tenure);
     }
@@ -316,6 +351,20 @@ void sim_judge_releases(int number)
     sim_history_process(tenure->process, "releases %s", sim_lock_name(tenure->lock, NULL));
 }
 
+/* It is free when its time is over, and nobody is woken. */
+static void judge_keep(const struct tenure *tenure)
+{
+    int64_t left_us = tenure->kept_until_us - tenure->released_us;
+    int64_t until_us = sim.now_us + sim_longest_keep_us(left_us);
+    int standing = sim_token_standing_at(tenure->token, tenure->lock, until_us);
+    sim_waits_ended(tenure->lock);
+    sim_judge_check(SIM_KEPT, 2 * standing <= sim.mix.nodes,
+                    "%s has released %s, and its token is to stand on %d nodes for %lld us more",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL), standing,
+                    (long long)(until_us - sim.now_us));
+}
+
 void sim_judge_released(int number, enum rlk_outcome outcome)
 {
     struct tenure *tenure = &tenures[number];
@@ -331,13 +380,17 @@ void sim_judge_released(int number, enum rlk_outcome outcome)
                     outcome != RLK_LOST || standing < majority || sim.now_us >= tenure->deadline_us,
                     "%s is told that it lost what stands on %d nodes",
                     sim_process_name(sim_number_of(tenure->process)), standing);
-    if (outcome == RLK_RELEASED)
-        sim_waits_released(tenure->lock, tenure->released_us);
-    if (outcome == RLK_RELEASED)
-        sim_judge_check(SIM_RELEASED, standing < majority,
-                        "%s has released %s, and its token stands on %d nodes",
-                        sim_process_name(sim_number_of(tenure->process)),
-                        sim_lock_name(tenure->lock, NULL), standing);
+    if (outcome != RLK_RELEASED)
+        return;
+    if (sim_is_released_early(tenure)) {
+        judge_keep(tenure);
+        return;
+    }
+    sim_waits_released(tenure->lock, tenure->released_us);
+    sim_judge_check(SIM_RELEASED, standing < majority,
+                    "%s has released %s, and its token stands on %d nodes",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL), standing);
 }
 
 void sim_judge_lets_go(int number)
@@ -401,6 +454,9 @@ void sim_judge_clock(struct sim_process *process)
 {
     for (int i = first_open[sim_number_of(process)]; i >= 0; i = tenures[i].next_open)
         tenures[i].deadline_us = true_deadline(&tenures[i]);
+    for (int i = 0; i < count; i++)
+        if (tenures[i].process == process && tenures[i].at_least_ms > 0)
+            tenures[i].kept_until_us = kept_until(&tenures[i]);
 }
 
 bool sim_judge_is_owned(int lock, struct tenure **owner)

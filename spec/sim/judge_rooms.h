@@ -16,7 +16,10 @@ struct tenure {
     int64_t deadline_ms;          /* by its process's clock */
     int64_t deadline_us;          /* the same, true */
     int64_t max_hold_ms;
-    int64_t released_us; /* when its release began */
+    int64_t asked_ms; /* by its process's clock */
+    int64_t at_least_ms;
+    int64_t kept_until_us; /* nobody else is to have it before, by its process's clock */
+    int64_t released_us;   /* when its release began */
     int64_t ended_us;
     enum rlk_status status;
     bool has_ended;
@@ -29,6 +32,12 @@ struct tenure {
 
 struct tenure *sim_tenure(int number);
 bool sim_is_believed(const struct tenure *tenure);
+
+/* Believed in or not, nobody else is to have it yet. */
+bool sim_is_kept(const struct tenure *tenure);
+
+/* Its release has begun, and was early. */
+bool sim_is_released_early(const struct tenure *tenure);
 const char *sim_outcome_text(enum rlk_outcome outcome);
 
 /* Whether somebody believes to own it, and who. */
@@ -41,6 +50,12 @@ void sim_tokens_end(void);
 
 /* The number of a token that was granted to the tenure. */
 int sim_token_of(const char *bytes, int tenure);
+
+/* How long a node keeps a token that it is told to keep for so long, at most. */
+int64_t sim_longest_keep_us(int64_t keep_us);
+
+/* On how many nodes it stands at that time, unless it is renewed, or was after its owner's end. */
+int sim_token_standing_at(int token, int lock, int64_t when_us);
 
 /* On how many nodes it stands. */
 int sim_token_standing(int token, int lock);

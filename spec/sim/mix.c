@@ -246,6 +246,8 @@ void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_rand
         break_assumptions(mix, random);
     else
         keep_assumptions(mix, random);
+    struct sim_random beside = *random; /* what is drawn next stays the same */
+    mix->any_at_least = in_percent(&beside, 35);
 }
 
 /* ---- for people ---- */
@@ -264,10 +266,11 @@ void sim_mix_print(const struct sim_mix *mix, FILE *out)
     fprintf(out, "  %d nodes, %d locks;", mix->nodes, mix->locks);
     print_processes(mix, out);
     fprintf(out, "; %d rounds\n", mix->rounds);
-    fprintf(out, "  ttl %lld ms%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
-            (long long)mix->ttl_ms, mix->mixed_ttls ? " and less" : "", (long long)mix->timeout_ms,
-            10LL, (long long)(mix->latency_us + mix->jitter_us), (long long)mix->guard_ms,
-            mix->young ? ", nodes just started" : "");
+    fprintf(out, "  ttl %lld ms%s%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
+            (long long)mix->ttl_ms, mix->mixed_ttls ? " and less" : "",
+            mix->any_at_least ? ", some at least for a part of that" : "",
+            (long long)mix->timeout_ms, 10LL, (long long)(mix->latency_us + mix->jitter_us),
+            (long long)mix->guard_ms, mix->young ? ", nodes just started" : "");
     fprintf(out, "  clocks: clients to %lld ppm, nodes to %lld ppm; wall clocks to %.3f s\n",
             (long long)mix->client_ppm, (long long)mix->node_ppm, (double)mix->wall_us / 1e6);
     fprintf(out, "  faults for %.3f s:\n", (double)mix->faults_us / 1e6);

@@ -54,6 +54,15 @@ static int64_t draw_max_hold_ms(void)
     return sim_below(4) == 0 ? sim_below(4 * sim.mix.ttl_ms) : RLK_NEVER;
 }
 
+/* Within the longest ttl, which bounds every lease. */
+static void draw_at_least(struct rlk_terms *terms)
+{
+    int64_t ttl_ms = sim.mix.ttl_ms;
+    terms->at_least_ms = 1 + sim_below((ttl_ms - 14) * 98 / 100);
+    if (sim_below(2) == 0)
+        terms->ttl_ms = ttl_ms / 4 + 1;
+}
+
 /* One draw after the other, since compilers are free in the order of what stands in one
  * expression. */
 struct rlk_terms sim_program_terms(void)
@@ -66,6 +75,8 @@ struct rlk_terms sim_program_terms(void)
     terms.max_hold_ms = draw_max_hold_ms();
     terms.renew = sim_below(100) < mix->renew_percent;
     terms.fair = mix->all_fair || (mix->any_fair && sim_below(2) == 0);
+    if (mix->any_at_least && sim_below(2) == 0)
+        draw_at_least(&terms);
     return terms;
 }
 

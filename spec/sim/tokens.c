@@ -23,16 +23,17 @@ typedef uint8_t node_set;
 
 struct token {
     char bytes[TOKEN_LEN];
-    int64_t ballot;   /* 0: not known yet */
-    int tenure;       /* NOBODY: not granted, or not yet */
-    int process;      /* that asked for it; NOBODY: none of ours */
-    bool is_foreign;  /* another library's */
-    node_set gone;    /* nodes that it was taken off */
-    node_set robbed;  /* by somebody else's hand */
-    node_set late;    /* nodes to which it came by a connection that was given up */
-    node_set refused; /* nodes that may have refused to release it */
-    node_set cut_off; /* nodes that were out of reach while its client was closed */
-    int64_t busy_us;  /* when a node last was too busy to */
+    int64_t ballot;    /* 0: not known yet */
+    int tenure;        /* NOBODY: not granted, or not yet */
+    int process;       /* that asked for it; NOBODY: none of ours */
+    bool is_foreign;   /* another library's */
+    node_set gone;     /* nodes that it was taken off */
+    node_set robbed;   /* by somebody else's hand */
+    node_set late;     /* nodes to which it came by a connection that was given up */
+    node_set refused;  /* nodes that may have refused to release it */
+    node_set cut_off;  /* nodes that were out of reach while its client was closed */
+    int64_t busy_us;   /* when a node last was too busy to */
+    bool is_prolonged; /* by what its owner had sent before its end */
 };
 
 /* A key as it was when last looked at. */
@@ -152,22 +153,39 @@ int sim_token_standing(int token, int lock)
     return count;
 }
 
+int sim_token_standing_at(int token, int lock, int64_t when_us)
+{
+    int count = 0;
+    for (int node = 0; node < sim.mix.nodes && !tokens[token].is_prolonged; node++)
+        count += stands(token, node, lock, when_us);
+    return count;
+}
+
+/* By the margin that is added, and by a node's clock that runs slower than its owner's. */
+int64_t sim_longest_keep_us(int64_t keep_us)
+{
+    return keep_us + keep_us / 25 + 6000;
+}
+
 /* A node that has lost its data since, or been robbed, may have borne it. */
 void sim_judge_backing(int number)
 {
     const struct tenure *tenure = sim_tenure(number);
     int backing = 0;
-    if (sim.profile == SIM_BROKEN || !sim_is_believed(tenure))
+    int64_t until_us = sim_is_believed(tenure) ? tenure->deadline_us : 0;
+    if (sim_is_kept(tenure) && tenure->kept_until_us > until_us)
+        until_us = tenure->kept_until_us;
+    if (sim.profile == SIM_BROKEN || until_us == 0)
         return;
     for (int node = 0; node < sim.mix.nodes; node++)
         backing += sim.nodes[node].forgot_us >= tenure->asked_us ||
                    (tokens[tenure->token].robbed & bit(node)) ||
-                   stands(tenure->token, node, tenure->lock, tenure->deadline_us);
+                   stands(tenure->token, node, tenure->lock, until_us);
     sim_judge_check(SIM_BACKED, 2 * backing > sim.mix.nodes,
                     "%s believes in %s for %lld us more, as do only %d of %d nodes",
                     sim_process_name(sim_number_of(tenure->process)),
-                    sim_lock_name(tenure->lock, NULL),
-                    (long long)(tenure->deadline_us - sim.now_us), backing, sim.mix.nodes);
+                    sim_lock_name(tenure->lock, NULL), (long long)(until_us - sim.now_us), backing,
+                    sim.mix.nodes);
 }
 
 /* ---- what has changed under a key ---- */
@@ -237,6 +255,7 @@ static void on_extension(int node, int lock, int number, const struct sim_connec
     if (token->tenure == NOBODY || !connection || connection->was_short)
         return;
     const struct tenure *tenure = sim_tenure(token->tenure);
+    token->is_prolonged |= tenure->has_ended;
     int64_t turn_us = connection->unread_turn_us;
     sim_judge_check(SIM_RENEWAL_STOPS, turn_us <= tenure->ended_us,
                     "%s renews %s %lld us after its end",
@@ -264,7 +283,8 @@ static void judge_believer(int lock)
     for (int node = 0; node < sim.mix.nodes; node++) {
         int token = seen[node][lock].token;
         int tenure = token == NOBODY ? NOBODY : tokens[token].tenure;
-        if (tenure != NOBODY && sim_is_believed(sim_tenure(tenure))) {
+        if (tenure != NOBODY &&
+            (sim_is_believed(sim_tenure(tenure)) || sim_is_kept(sim_tenure(tenure)))) {
             sim_judge_backing(tenure);
             return;
         }
@@ -424,11 +444,23 @@ void sim_judge_foreign_wrote(int node, int lock, bool is_robbed)
 
 /* ---- the end ---- */
 
+/* Its owner wanted it to stand for a while, which began anew where the release was late. */
+static bool is_to_stand(const struct token *token, int node)
+{
+    const struct tenure *tenure = token->tenure == NOBODY ? NULL : sim_tenure(token->tenure);
+    if (!tenure || tenure->at_least_ms == 0)
+        return false;
+    int64_t left_us = seen[node][tenure->lock].expires_us - sim.now_us;
+    return left_us <= sim_longest_keep_us(tenure->at_least_ms * 1000);
+}
+
 /* A release that meets NOSCRIPT when nobody is there any more to repeat it is up to the ttl, as is
  * what a connection took with it that died without a word. */
 static bool may_be_left(int number, int node)
 {
     const struct token *token = &tokens[number];
+    if (is_to_stand(token, node))
+        return true;
     if (sim.nodes[node].was_flushed ||
         (token->process != NOBODY && sim.links[token->process][node].has_lost))
         return true;

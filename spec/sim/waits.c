@@ -98,6 +98,9 @@ int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms
         sim_history_process(process, "asks for %s, ttl %lld ms, waits %lld ms%s",
                             sim_lock_name(lock, NULL), (long long)terms->ttl_ms,
                             (long long)terms->wait_ms, terms->fair ? ", fair" : "");
+    if (terms->at_least_ms > 0)
+        sim_history_process(process, "wants it for itself for %lld ms at least",
+                            (long long)terms->at_least_ms);
     return count++;
 }
 

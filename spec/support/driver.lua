@@ -61,12 +61,12 @@ end
 function Driver:pull()
     local pulled = {}
     for node = 1, self.nodes do
-        local request = not self.away[node] and self.lock:next_request(node)
+        local request = not self.away[node] and self.lock:next_request(node, self.now)
         while request do
             request.node = node
             pulled[#pulled + 1] = request
             table.insert(self.flying[node], request)
-            request = self.lock:next_request(node)
+            request = self.lock:next_request(node, self.now)
         end
     end
     return pulled

@@ -198,11 +198,11 @@ function World:pull(client, index)
     if link.state ~= "up" then
         return
     end
-    local request = client.lock:next_request(index)
+    local request = client.lock:next_request(index, self.now)
     while request do
         request.client = client
         link[#link + 1] = request
-        request = client.lock:next_request(index)
+        request = client.lock:next_request(index, self.now)
     end
 end
 

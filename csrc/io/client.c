@@ -251,6 +251,15 @@ static bool begin_acquire(struct rlk_client *client, struct rlk_key key, bool re
     return *holding != NULL;
 }
 
+/* Its lease was over before its owner had it. A node that was asked late may keep it longer. */
+static void take_back(struct rlk_client *client)
+{
+    let_go(client, client->call);
+    rlk_lock_release(&client->call->lock, rlk_clock_ms());
+    if (have_engine(client))
+        rlk_engine_finish(client->engine, &client->call->lock);
+}
+
 enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key key,
                                     const struct rlk_terms *terms, struct rlk_holding **holding)
 {
@@ -266,7 +275,10 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
         rlk_holding_drop(*holding);
         *holding = NULL;
     }
-    return outcome == RLK_LOST ? RLK_UNAVAILABLE : outcome; /* its lease ended before it was had */
+    if (outcome != RLK_LOST)
+        return outcome;
+    take_back(client);
+    return RLK_UNAVAILABLE;
 }
 
 /* ---- extend, release, inspect ---- */

@@ -293,7 +293,9 @@ static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
     report(engine, operation);
     bool granted = operation->holding != NULL;
     bool posted = post(engine, operation);
-    if (lock->outcome == RLK_ACQUIRED && !(posted && granted))
+    bool is_lost =
+        operation->kind == RLK_ACQUIRE && lock->outcome == RLK_LOST; /* before it was had */
+    if (is_lost || (lock->outcome == RLK_ACQUIRED && !(posted && granted)))
         take_back(engine, operation);
     else
         rlk_lock_hand_over(lock);

@@ -295,7 +295,7 @@ return {
         fault = "what was granted to somebody who had given up is not taken back",
         falls = "nothing is left behind",
         file = "io/engine.c",
-        was = "if (lock->outcome == RLK_ACQUIRED && !(posted && granted))",
+        was = "if (is_lost || (lock->outcome == RLK_ACQUIRED && !(posted && granted)))",
         is = "if (false)",
     },
 

@@ -189,8 +189,8 @@ VALGRIND_SPEC ?= $(or $(wildcard spec/lock_spec.lua spec/client_spec.lua spec/qu
 valgrind: ## specs under valgrind, a representative part; all with VALGRIND_SPEC=spec
 	@$(MAKE) specs UNDER='$(VALGRIND)' SPEC='$(VALGRIND_SPEC)'
 
-bench: ## pairs per second, latency, hand-over and more, in turns with bare hiredis
-	@for lua in $(LUAS); do $(MAKE) -s everything LUA=$$lua || exit 1; done
+bench: $(FLOOR) ## pairs per second, latency, hand-over and more, in turns with bare hiredis
+	@for lua in $(LUAS); do $(MAKE) -s build LUA=$$lua || exit 1; done
 	@$(VARIABLES) $(LUA) bench/run.lua $(ARGS)
 
 bench-nginx: ## requests per second in nginx, under wrk, beside locks written by hand on cosockets

@@ -1,13 +1,18 @@
---- The contestants of a scene, each with its driver, around the same Redis servers.
+--- The contestants of a scene, each with its drivers, around the same Redis servers.
 
+local contestants = require "contestants"
 local driver = require "driver"
 local quiet = require "quiet"
 local servers = require "servers"
+local usage = require "usage"
 
 local company = {}
 
 local Company = {}
 Company.__index = Company
+
+--- What all are compared with.
+company.FLOOR = "hiredis"
 
 local PATIENCE = 20 -- seconds that an answer may take beyond what was asked for
 
@@ -35,46 +40,82 @@ function company.command(contestant, nodes)
     return table.concat(words, " ")
 end
 
---- Starts one driver for each contestant; who is absent is out.
+-- One that is absent is out.
+local function invite(contestant, nodes, options, processes)
+    local entrant = { name = contestant.name, out = contestant.absent, drivers = {} }
+    for index = 1, entrant.out and 0 or processes do
+        entrant.drivers[index] = driver.start(company.command(contestant, nodes),
+            options.place.client)
+    end
+    return entrant
+end
+
+--- Starts the drivers of all contestants that play.
 -- @tparam table options of the run
 -- @tparam number node_count
--- @tparam string plays what they have to do: "alone" or "crowd"
--- @treturn Company `nodes`, and `entrants`: each with `name`, `driver` and `out`
-function company.gather(options, node_count, plays)
+-- @tparam string contest
+-- @tparam[opt=1] number processes how many drivers each has
+-- @treturn Company `nodes`, and `entrants`: each with `name`, `drivers` and `out`
+function company.gather(options, node_count, contest, processes)
     local nodes, entrants = company.start_nodes(options, node_count), {}
     for _, contestant in ipairs(options.contestants) do
-        if (contestant.plays or plays) == plays then
-            local entrant = { name = contestant.name, out = contestant.absent }
-            if not entrant.out then
-                local command = company.command(contestant, nodes)
-                entrant.driver = driver.start(command, options.place.client)
-            end
-            entrants[#entrants + 1] = entrant
+        if contestants.plays(contestant, contest) then
+            entrants[#entrants + 1] = invite(contestant, nodes, options, processes or 1)
         end
     end
     return setmetatable({ nodes = nodes, entrants = entrants }, Company)
 end
 
---- Asks an entrant's driver for something.
--- @tparam table entrant
--- @tparam string line
+--- Waits for a driver's answer.
+-- @tparam Driver process
 -- @tparam number seconds that it will take
 -- @treturn[1] string the answer
 -- @treturn[2] nil
 -- @treturn[2] string why there is none
-function company.ask(entrant, line, seconds)
-    local answer, reason = entrant.driver:ask(line, seconds + PATIENCE)
+function company.answer(process, seconds)
+    local answer, reason = process:answer(seconds + PATIENCE)
     if answer and answer:find("^no: ") then
         return nil, answer:sub(5)
     end
     return answer, reason
 end
 
+--- Asks an entrant's first driver for something, see `answer`.
+-- @tparam table entrant
+-- @tparam string line
+-- @tparam number seconds
+function company.ask(entrant, line, seconds)
+    entrant.drivers[1]:tell(line)
+    return company.answer(entrant.drivers[1], seconds)
+end
+
+--- The same; also tells how much processor time went by meanwhile.
+-- @tparam table entrant
+-- @tparam {Server,...} nodes
+-- @tparam string line
+-- @tparam number seconds
+-- @treturn[1] string the answer
+-- @treturn[1] {client_us=number,redis_us=number}
+-- @treturn[2] nil
+-- @treturn[2] string why there is none
+function company.ask_and_watch(entrant, nodes, line, seconds)
+    local client_us = usage.cpu_us(entrant.drivers[1].pid)
+    local redis_us = usage.cpu_us_of_all(nodes)
+    local answer, reason = company.ask(entrant, line, seconds)
+    if not answer then
+        return nil, reason
+    end
+    return answer, {
+        client_us = usage.cpu_us(entrant.drivers[1].pid) - client_us,
+        redis_us = usage.cpu_us_of_all(nodes) - redis_us,
+    }
+end
+
 --- Ends all drivers and servers.
 function Company:leave()
     for _, entrant in ipairs(self.entrants) do
-        if entrant.driver then
-            entrant.driver:stop()
+        for _, process in ipairs(entrant.drivers) do
+            process:stop()
         end
     end
     for _, node in ipairs(self.nodes) do

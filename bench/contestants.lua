@@ -15,8 +15,8 @@ local function missing(path)
     return not file
 end
 
--- One that is not there stays in the list with the reason. `plays` is "alone" for one that has a
--- single caller, "crowd" for one that is there for many.
+-- One that is not there stays in the list with the reason. `plays` names the contests in which it
+-- makes sense; all, unless given.
 local function add(list, contestant, needs, how)
     if missing(needs) then
         contestant.absent = ("no %s (%s)"):format(needs, how)
@@ -24,9 +24,9 @@ local function add(list, contestant, needs, how)
     list[#list + 1] = contestant
 end
 
-local function add_floor(list, root, name, arguments)
+local function add_floor(list, root, name, arguments, plays)
     local program = root .. FLOOR
-    add(list, { name = name, command = program .. " " .. arguments, plays = "alone" },
+    add(list, { name = name, command = program .. " " .. arguments, plays = plays },
         program, "make everything")
 end
 
@@ -38,7 +38,7 @@ local function add_ours(list, root, lua, host)
     add(list, {
         name = "ours, " .. (host == "blocking" and lua or host),
         command = OURS:format(root, root, build, lua, root, host),
-        plays = host == "blocking" and "alone" or "crowd",
+        plays = host == "blocking" and "pairs processes hold first" or "many callers waiters",
     }, build .. "/redlock/core.so", "make LUA=" .. lua)
 end
 
@@ -47,9 +47,9 @@ end
 -- @treturn {table,...} each `{ name, command, plays, absent }`
 function contestants.list(root)
     local list = {}
-    add_floor(list, root, "hiredis", "plain")
-    add_floor(list, root, "hiredis, eager", "eager")
-    add_floor(list, root, "hiredis, our scripts", ("scripts %s%s"):format(root, SCRIPTS))
+    add_floor(list, root, "hiredis", "plain", "pairs many processes callers first")
+    add_floor(list, root, "hiredis, eager", "eager", "pairs")
+    add_floor(list, root, "hiredis, our scripts", ("scripts %s%s"):format(root, SCRIPTS), "pairs")
     add_ours(list, root, "lua5.4", "blocking")
     add_ours(list, root, "luajit", "blocking")
     add_ours(list, root, "lua5.4", "cqueues")
@@ -66,6 +66,15 @@ local function is_chosen(name, wanted)
         end
     end
     return wanted == ""
+end
+
+--- Whether one takes part in a contest.
+-- @tparam table contestant
+-- @tparam string contest `pairs`, `many`, `processes`, `callers`, `waiters`, `hold` or `first`
+-- @treturn boolean
+function contestants.plays(contestant, contest)
+    local list = contestant.plays
+    return not list or (" " .. list .. " "):find(" " .. contest .. " ", 1, true) ~= nil
 end
 
 --- Those that a list of beginnings of names chooses, such as `ours,hiredis`.

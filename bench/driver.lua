@@ -1,6 +1,6 @@
 --- A driver: a child process that works with one contestant's locks, and is spoken to line by line.
 -- It cannot outlive this process (setpriv), and cannot hold it up: whoever does not answer in time is
--- killed by its process id, and what it said last is the reason. Waiting for it costs no processor.
+-- killed by its process id, and what it complained about is the reason. Waiting for it costs no processor.
 
 local uv = require "luv"
 
@@ -9,15 +9,19 @@ local driver = {}
 local Driver = {}
 Driver.__index = Driver
 
-local ERRORS_KEPT = 2000 -- bytes of what it wrote to stderr
+local ERRORS_KEPT = 10000 -- bytes of what it wrote to stderr
 local PATIENCE_MS = 2000 -- until a child that was told to end is killed
 
+-- A line may be long, and come in many chunks.
 local function keep_lines(self, chunk)
-    self.unread = self.unread .. chunk
-    for line in self.unread:gmatch("([^\n]*)\n") do
-        self.lines[#self.lines + 1] = line
+    local from, newline = 1, chunk:find("\n", 1, true)
+    while newline do
+        self.unread[#self.unread + 1] = chunk:sub(from, newline - 1)
+        self.lines[#self.lines + 1] = table.concat(self.unread)
+        self.unread, from = {}, newline + 1
+        newline = chunk:find("\n", from, true)
     end
-    self.unread = self.unread:match("[^\n]*$")
+    self.unread[#self.unread + 1] = chunk:sub(from)
 end
 
 local function watch_pipes(self)
@@ -27,7 +31,7 @@ local function watch_pipes(self)
         end
     end)
     self.stderr:read_start(function(_, chunk)
-        self.errors = (self.errors .. (chunk or "")):sub(-ERRORS_KEPT)
+        self.errors = (self.errors .. (chunk or "")):sub(1, ERRORS_KEPT)
     end)
 end
 
@@ -36,7 +40,7 @@ end
 -- @tparam[opt] string prefix words before it, which run what follows, such as `taskset -c 1`
 -- @treturn Driver with `pid`
 function driver.start(command, prefix)
-    local self = setmetatable({ lines = {}, unread = "", errors = "" }, Driver)
+    local self = setmetatable({ lines = {}, unread = {}, errors = "" }, Driver)
     self.stdin, self.stdout, self.stderr = uv.new_pipe(), uv.new_pipe(), uv.new_pipe()
     local text = ("exec setpriv --pdeathsig KILL %s %s"):format(prefix or "", command)
     self.handle, self.pid = uv.spawn("sh", {
@@ -71,9 +75,15 @@ function Driver:tell(line)
     end
 end
 
-local function last_words(self)
-    local words = self.errors:gsub("%s+$", ""):match("[^\n]*$")
-    return words ~= "" and ": " .. words or ""
+-- Of what it wrote to stderr, the line that says what is wrong: it names an error, or is the first.
+local function complaint(self)
+    local words = self.errors:match("[^\n]+")
+    for line in self.errors:gmatch("[^\n]+") do
+        if line:find("^%S*Error") or line:find("^%S*Exception") then
+            words = line
+        end
+    end
+    return words and ": " .. words:sub(1, 200) or ""
 end
 
 --- Waits for its next line.
@@ -88,10 +98,10 @@ function Driver:answer(seconds)
     if self.lines[1] then
         return table.remove(self.lines, 1)
     elseif self.ended then
-        return nil, "ended with " .. self.ended .. last_words(self)
+        return nil, "ended with " .. self.ended .. complaint(self)
     end
     self:stop("sigkill")
-    return nil, ("no answer in %g s%s"):format(seconds, last_words(self))
+    return nil, ("no answer in %g s%s"):format(seconds, complaint(self))
 end
 
 --- Writes a line and waits for the answer, see `answer`.

@@ -24,6 +24,7 @@
 #define TTL_MS "30000"
 #define EAGER_NS 50000 /* csrc/io/loop.c has the same */
 #define KEY "floor"
+#define CALLERS_MAX 1024
 #define SHA1_SIZE 41
 
 static const char compare_and_delete[] =
@@ -112,27 +113,38 @@ static void look_eagerly(const redisContext *node)
         ;
 }
 
-/* One command to all nodes, then all their replies. */
-static void command(int argc, const char **argv)
+/* Into every node's buffer. */
+static void append(int argc, const char **argv)
 {
     char *bytes = NULL;
     long long len = redisFormatCommandArgv(&bytes, argc, argv, NULL);
     if (len < 0)
         die("format", "no memory");
-    for (int i = 0; i < node_count; i++) {
+    for (int i = 0; i < node_count; i++)
         redisAppendFormattedCommand(nodes[i], bytes, (size_t)len);
-        write_all(nodes[i]);
-    }
     redisFreeCommand(bytes);
+}
+
+static void expect_success(redisContext *node, const char *what)
+{
+    redisReply *reply = NULL;
+    if (redisGetReply(node, (void **)&reply) != REDIS_OK)
+        die("read", node->errstr);
+    if (!succeeded(reply))
+        die(what, reply->str ? reply->str : "not granted, or not released");
+    freeReplyObject(reply);
+}
+
+/* One command to all nodes, then all their replies. */
+static void command(int argc, const char **argv)
+{
+    append(argc, argv);
+    for (int i = 0; i < node_count; i++)
+        write_all(nodes[i]);
     for (int i = 0; i < node_count; i++) {
-        redisReply *reply = NULL;
         if (is_eager)
             look_eagerly(nodes[i]);
-        if (redisGetReply(nodes[i], (void **)&reply) != REDIS_OK)
-            die("read", nodes[i]->errstr);
-        if (!succeeded(reply))
-            die(argv[0], reply->str ? reply->str : "not granted, or not released");
-        freeReplyObject(reply);
+        expect_success(nodes[i], argv[0]);
     }
 }
 
@@ -179,7 +191,40 @@ static void run_pairs(double seconds)
     qsort(acquire_ns, count, sizeof *acquire_ns, by_size);
     printf("%zu %.6f %.1f %.1f\n", count, (double)(before - start) / 1e9,
            (double)acquire_ns[count / 2] / 1e3, (double)acquire_ns[count * 99 / 100] / 1e3);
-    fflush(stdout);
+}
+
+/* Many callers in step: what all want is written at once, then all replies are read. Nobody does it with less work;
+ * but while the servers are busy this waits, and the other way round. */
+static void step_all(int callers, bool is_acquire, char tokens[][TOKEN_BYTES / 3 * 4 + 1])
+{
+    for (int caller = 0; caller < callers; caller++) {
+        char key[32];
+        snprintf(key, sizeof key, KEY ":%d", caller);
+        if (is_acquire) {
+            make_token(tokens[caller]);
+            append(6, (const char *[]){"SET", key, tokens[caller], "NX", "PX", TTL_MS});
+        } else {
+            append(5, (const char *[]){"EVALSHA", release_sha1, "1", key, tokens[caller]});
+        }
+    }
+    for (int i = 0; i < node_count; i++)
+        write_all(nodes[i]);
+    for (int i = 0; i < node_count; i++)
+        for (int caller = 0; caller < callers; caller++)
+            expect_success(nodes[i], is_acquire ? "SET" : "EVALSHA");
+}
+
+static void run_many(int callers, double seconds)
+{
+    static char tokens[CALLERS_MAX][TOKEN_BYTES / 3 * 4 + 1];
+    long count = 0;
+    int64_t start = read_ns(CLOCK_MONOTONIC), finish = start + (int64_t)(seconds * 1e9);
+    do {
+        step_all(callers, true, tokens);
+        step_all(callers, false, tokens);
+        count += callers;
+    } while (read_ns(CLOCK_MONOTONIC) < finish);
+    printf("%ld %.6f\n", count, (double)(read_ns(CLOCK_MONOTONIC) - start) / 1e9);
 }
 
 /* A script of the library's as the servers see it: what its own build embeds. */
@@ -234,6 +279,22 @@ static void dial(const char *port)
     nodes[node_count++] = node;
 }
 
+static void answer(const char *line)
+{
+    int callers;
+    double seconds;
+    if (sscanf(line, "pairs %lf", &seconds) == 1) {
+        run_pairs(seconds);
+    } else if (sscanf(line, "many %d %lf", &callers, &seconds) == 2 && callers <= CALLERS_MAX) {
+        run_many(callers, seconds);
+    } else if (strcmp(line, "first\n") == 0) {
+        acquire("token");
+        puts("held");
+    } else {
+        puts("no: waits for nobody, and renews nothing");
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
@@ -245,9 +306,11 @@ int main(int argc, char **argv)
     if (node_count == 0)
         die("usage", "no port");
     load_scripts(with_scripts ? argv[2] : NULL);
-    double seconds;
-    while (scanf(" pairs %lf", &seconds) == 1 && seconds > 0)
-        run_pairs(seconds);
+    char line[128];
+    while (fgets(line, sizeof line, stdin)) {
+        answer(line);
+        fflush(stdout);
+    }
     for (int i = 0; i < node_count; i++)
         redisFree(nodes[i]);
     return 0;

@@ -1,6 +1,8 @@
 --- All entrants take turns, round by round, each round beginning with another one. Who fails is out,
 -- and the reason stands where its figures would.
 
+local figures = require "figures"
+
 local turns = {}
 
 --- Calls something for one entrant; an error puts it out.
@@ -31,6 +33,28 @@ function turns.play(entrants, count, play)
             end
         end
     end
+end
+
+--- What was measured, as the rows of a table: for each column median and quartiles of the rounds.
+-- @tparam {table,...} entrants
+-- @tparam {table,...} columns
+-- @tparam[opt] function extra is called with each row that has figures, and its entrant, to add to it
+-- @treturn {table,...} each with `name`, and `out` or the columns' fields
+function turns.rows(entrants, columns, extra)
+    local rows = {}
+    for index, entrant in ipairs(entrants) do
+        local row = { name = entrant.name, out = entrant.out }
+        for _, column in ipairs(row.out and {} or columns) do
+            if entrant.rounds[1][column.field] then
+                row[column.field] = figures.over_rounds(entrant.rounds, column.field)
+            end
+        end
+        if extra and not row.out then
+            extra(row, entrant)
+        end
+        rows[index] = row
+    end
+    return rows
 end
 
 return turns

@@ -4,7 +4,6 @@
 local company = require "company"
 local figures = require "figures"
 local turns = require "turns"
-local usage = require "usage"
 
 local one_caller = {}
 
@@ -12,19 +11,15 @@ local ANSWER = "^(%d+) (%S+) (%S+) (%S+)$"
 
 local function play(nodes, seconds)
     return function(entrant)
-        local client_us = usage.cpu_us(entrant.driver.pid)
-        local redis_us = usage.cpu_us_of_all(nodes)
-        local answer, reason = company.ask(entrant, "pairs " .. seconds, seconds)
+        local answer, used = company.ask_and_watch(entrant, nodes, "pairs " .. seconds, seconds)
         if not answer then
-            return nil, reason
+            return nil, used
         end
-        client_us = usage.cpu_us(entrant.driver.pid) - client_us
-        redis_us = usage.cpu_us_of_all(nodes) - redis_us
         local count, took, p50, p99 = answer:match(ANSWER)
         return {
             pairs_per_second = count / took,
             acquire_p50_us = tonumber(p50), acquire_p99_us = tonumber(p99),
-            client_us = client_us / count, redis_us = redis_us / count,
+            client_us = used.client_us / count, redis_us = used.redis_us / count,
         }
     end
 end
@@ -50,30 +45,10 @@ local OF_HEALTHY = {
     field = "p99_of_healthy", title = "p99 to healthy", format = "%.2f", better = "less",
 }
 
--- What is measured about an entrant that is not out; `extra` adds what is compared.
-local function row_of(entrant, extra)
-    local row = { name = entrant.name, out = entrant.out }
-    if not row.out then
-        for _, column in ipairs(COLUMNS) do
-            row[column.field] = figures.over_rounds(entrant.rounds, column.field)
-        end
-        extra(row, entrant)
-    end
-    return row
-end
-
-local function rows_of(entrants, extra)
-    local rows = {}
-    for index, entrant in ipairs(entrants) do
-        rows[index] = row_of(entrant, extra)
-    end
-    return rows
-end
-
 local function compare_with_floor(entrants)
     local floor = entrants[1]
     return function(row, entrant)
-        if floor.name == "hiredis" and not floor.out then
+        if floor.name == company.FLOOR and not floor.out then
             row.of_floor = figures.ratio(entrant.rounds, floor.rounds, "pairs_per_second")
         end
     end
@@ -89,7 +64,7 @@ local function healthy(party, options, name, title)
     measure(party.entrants, party.nodes, options)
     return {
         name = name, title = title, columns = with_columns(OF_FLOOR),
-        rows = rows_of(party.entrants, compare_with_floor(party.entrants)),
+        rows = turns.rows(party.entrants, COLUMNS, compare_with_floor(party.entrants)),
     }
 end
 
@@ -97,7 +72,7 @@ end
 -- @tparam table options of the run
 -- @treturn {table,...} tables
 function one_caller.on_one_node(options)
-    local party = company.gather(options, 1, "alone")
+    local party = company.gather(options, 1, "pairs")
     local result = healthy(party, options, "one_node", "One node, one caller")
     party:leave()
     return { result }
@@ -119,7 +94,7 @@ local function troubled(party, options, name, title, healthy_p99)
     measure(entrants, party.nodes, options)
     return {
         name = name, title = title, columns = with_columns(OF_HEALTHY),
-        rows = rows_of(entrants, function(row)
+        rows = turns.rows(entrants, COLUMNS, function(row)
             row.p99_of_healthy = figures.spread {
                 row.acquire_p99_us.median / healthy_p99[row.name],
             }
@@ -131,7 +106,7 @@ end
 -- @tparam table options of the run
 -- @treturn {table,...} tables
 function one_caller.on_five_nodes(options)
-    local party = company.gather(options, 5, "alone")
+    local party = company.gather(options, 5, "pairs")
     local results = { healthy(party, options, "five_nodes", "Five nodes, one caller") }
     local p99 = {}
     for _, row in ipairs(results[1].rows) do

@@ -285,6 +285,8 @@ static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
     if (operation->outcome == RLK_ACQUIRED) {
         operation->holding = grant(engine, operation);
         operation->outcome = operation->holding ? RLK_ACQUIRED : RLK_UNAVAILABLE;
+    } else if (operation->kind == RLK_ACQUIRE && lock->outcome == RLK_LOST) {
+        operation->outcome = RLK_UNAVAILABLE; /* its lease ended before it was had */
     } else if (operation->kind == RLK_EXTEND) {
         operation->outcome = note_extension(engine, operation);
     } else if (operation->kind == RLK_RELEASE) {

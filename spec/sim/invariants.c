@@ -27,8 +27,8 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                        .holds_always = true},
     [SIM_VERDICT_TRUE] = {.name = "verdict true",
                           .sentence =
-                              "a release says lost if the lease had run out, an extension that "
-                              "it is extended if it is held"},
+                              "what is acquired, extended or called held is held; a release says "
+                              "lost if the lease had run out"},
     [SIM_RELEASED] = {.name = "released",
                       .sentence = "after a release that was confirmed no majority bears its token"},
     [SIM_AT_LEAST] = {.name = "at least",

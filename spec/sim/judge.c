@@ -13,6 +13,8 @@
 #include "process.h"
 #include "report.h"
 
+#define TOLD_WITHIN_US 1000 /* of a verdict; threads are woken within less */
+
 struct sim_verdict sim_verdict;
 
 static struct tenure *tenures;
@@ -156,6 +158,16 @@ static void judge_fence(int number)
                             (long long)tenure->fence, (long long)tenures[i].fence);
 }
 
+/* What has run out already is no grant, unless its process was stopped before it could hear of it. */
+static void judge_lateness(const struct tenure *tenure, int wait)
+{
+    sim_judge_check(
+        SIM_VERDICT_TRUE,
+        sim.now_us < tenure->deadline_us + TOLD_WITHIN_US || sim_wait_was_stopped(wait),
+        "%s is granted %s, %lld us after its end", sim_process_name(sim_number_of(tenure->process)),
+        sim_lock_name(tenure->lock, NULL), (long long)(sim.now_us - tenure->deadline_us));
+}
+
 int sim_judge_granted(int wait, struct rlk_holding *holding)
 {
     tenures = sim_memory_grow(tenures, &capacity, (size_t)count + 1, sizeof *tenures);
@@ -185,6 +197,7 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
     sim_history_process(process, "owns %s, fence %lld, token %.4s, for %lld ms",
                         sim_lock_name(tenure->lock, NULL), (long long)tenure->fence, tenure->name,
                         (long long)(tenure->deadline_us - sim.now_us) / 1000);
+    judge_lateness(tenure, wait);
     tenure->was_believed = sim.now_us < tenure->deadline_us; /* else it came too late */
     if (tenure->was_believed) {
         judge_against_others(number);
@@ -333,9 +346,13 @@ void sim_judge_extended(int number, enum rlk_outcome outcome)
                     sim_lock_name(tenure->lock, NULL));
 }
 
-void sim_judge_looks(int number, bool is_held)
+void sim_judge_looks(int number, int64_t asked_us, bool is_held)
 {
     struct tenure *tenure = &tenures[number];
+    sim_judge_check(SIM_VERDICT_TRUE, !is_held || asked_us < tenure->deadline_us,
+                    "%s is told that it holds %s, %lld us after its end",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL), (long long)(asked_us - tenure->deadline_us));
     sim_judge_check(
         SIM_NOT_REVIVED, !is_held || !tenure->was_seen_lost, "%s holds %s again, which was lost",
         sim_process_name(sim_number_of(tenure->process)), sim_lock_name(tenure->lock, NULL));

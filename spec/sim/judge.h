@@ -55,8 +55,8 @@ void sim_judge_extended(int tenure, enum rlk_outcome outcome);
 void sim_judge_releases(int tenure);
 void sim_judge_released(int tenure, enum rlk_outcome outcome);
 
-/* Its program has asked whether it is held. */
-void sim_judge_looks(int tenure, bool is_held);
+/* Its program has asked whether it is held, then. */
+void sim_judge_looks(int tenure, int64_t asked_us, bool is_held);
 
 /* It is about to be released without waiting, or to end with its request: from here on nobody
  * believes in it. */

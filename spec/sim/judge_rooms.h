@@ -80,6 +80,9 @@ void sim_waits_die(const struct sim_process *process);
 struct sim_process *sim_wait_process(int wait);
 int sim_wait_lock(int wait);
 
+/* Since it was asked for. */
+bool sim_wait_was_stopped(int wait);
+
 /* Those whom the commands of the connection woke are known. */
 void sim_waits_told(const struct sim_connection *connection);
 

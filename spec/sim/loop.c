@@ -88,11 +88,12 @@ static void forget(struct loop *loop, struct task *task)
     task->holding = NULL;
 }
 
-/* In the middle of whatever it did. What is under way comes to its end by a notice. */
+/* In the middle of whatever it did. What is under way comes to its end by a notice; a lock that is not
+ * bound to the request outlives it. */
 static void lose_request(struct loop *loop, struct task *task)
 {
     sim_count_fault(SIM_REQUEST_ENDS);
-    if (task->holding)
+    if (task->holding && rlk_is_linked(&task->holding->bond.link))
         sim_judge_lets_go(task->tenure);
     end_request(task);
     if (task->step == HOLDS) {

@@ -65,6 +65,11 @@ int sim_wait_lock(int wait)
     return waits[wait].lock;
 }
 
+bool sim_wait_was_stopped(int wait)
+{
+    return sim_process_stopped_us(waits[wait].process) > waits[wait].stopped_us;
+}
+
 const char *sim_outcome_text(enum rlk_outcome outcome)
 {
     static const char *const texts[] = {
@@ -156,6 +161,16 @@ static void judge_time(const struct wait *wait)
                     (long long)(sim.now_us - wait->asked_us) / 1000);
 }
 
+/* What is given up, since its client closes, is timed out as well. */
+static void judge_outcome(const struct wait *wait, enum rlk_outcome outcome)
+{
+    bool fits = outcome == RLK_ACQUIRED || outcome == RLK_UNAVAILABLE || outcome == RLK_TIMEOUT ||
+                (outcome == RLK_LOCKED && wait->terms.wait_ms == 0);
+    sim_judge_check(SIM_VERDICT_TRUE, fits, "%s asked for %s, and is told %s",
+                    sim_process_name(sim_number_of(wait->process)), sim_lock_name(wait->lock, NULL),
+                    sim_outcome_text(outcome));
+}
+
 void sim_judge_idle_look(const struct sim_thread *thread)
 {
     sim_judge_check(SIM_NO_SPIN, thread->idle_looks < IDLE_LOOKS_MAX,
@@ -241,6 +256,7 @@ void sim_judge_answered(int number, enum rlk_outcome outcome)
     sim_history_process(wait->process, "is told about %s: %s", sim_lock_name(wait->lock, NULL),
                         sim_outcome_text(outcome));
     judge_time(wait);
+    judge_outcome(wait, outcome);
     if (outcome == RLK_ACQUIRED) {
         judge_order(wait);
         judge_promptness(wait);

@@ -7,7 +7,6 @@
 
 #include "core/scripts.h"
 
-#define SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
 #define NUMBER_SIZE 24
 #define DIGITS "0123456789"
 #define WORDS_MAX (8 + 4 * RLK_BATCH_MAX)
@@ -162,10 +161,8 @@ static bool has_hash_tag(const struct rlk_key *key)
     return close && close > after;
 }
 
-/* The key's companion in the same slot: "{key}:suffix", or "key:suffix" if the key brings its
- * own tag. */
-static struct rlk_key side_key(const struct rlk_key *key, const char *suffix,
-                               char buffer[SIDE_KEY_SIZE])
+struct rlk_key rlk_wire_side_key(const struct rlk_key *key, const char *suffix,
+                                 char buffer[RLK_SIDE_KEY_SIZE])
 {
     bool tagged = has_hash_tag(key);
     size_t len = 0;
@@ -182,8 +179,8 @@ static struct rlk_key side_key(const struct rlk_key *key, const char *suffix,
 
 static void add_side_key(struct command *command, const struct rlk_key *key, const char *suffix)
 {
-    char buffer[SIDE_KEY_SIZE];
-    struct rlk_key side = side_key(key, suffix, buffer);
+    char buffer[RLK_SIDE_KEY_SIZE];
+    struct rlk_key side = rlk_wire_side_key(key, suffix, buffer);
     add_made(command, side.bytes, side.len);
 }
 

@@ -22,6 +22,13 @@ bool rlk_wire_command(struct rlk_buffer *out, int argc, const char **argv, const
 bool rlk_wire_request(struct rlk_buffer *out, enum rlk_request_kind kind,
                       const struct rlk_request *requests, size_t count, bool by_text);
 
+#define RLK_SIDE_KEY_SIZE (RLK_KEY_MAX + sizeof "{}:fence")
+
+/* The key's companion in the same slot: "{key}:suffix", or "key:suffix" if the key brings its own
+ * tag. ":fence", ":queue" and ":claim" are in use. It points into the buffer. */
+struct rlk_key rlk_wire_side_key(const struct rlk_key *key, const char *suffix,
+                                 char buffer[RLK_SIDE_KEY_SIZE]);
+
 #define RLK_MEMO_WORDS 12 /* in a request for one lock, at most */
 
 /* The bytes of the last request: a quorum sends the same ones to every node, and where the words of

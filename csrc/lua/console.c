@@ -1,6 +1,7 @@
 /* core.console: any command to one node of a client, for those who look after the nodes. */
 #include "io/console.h"
 #include "core/scripts.h"
+#include "core/wire.h"
 #include "lua/arguments.h"
 #include "lua/objects.h"
 
@@ -185,6 +186,19 @@ static int tell_transport(lua_State *L)
     return 1;
 }
 
+/* console.side_key(key, "fence" | "queue" | "claim") -> what stands beside a lock under that key */
+static int name_side_key(lua_State *L)
+{
+    static const char *const names[] = {"fence", "queue", "claim", NULL};
+    static const char *const suffixes[] = {":fence", ":queue", ":claim"};
+    char buffer[RLK_SIDE_KEY_SIZE];
+    struct rlk_key key = rlk_check_key(L, 1);
+    const char *suffix = suffixes[luaL_checkoption(L, 2, NULL, names)];
+    struct rlk_key side = rlk_wire_side_key(&key, suffix, buffer);
+    lua_pushlstring(L, side.bytes, side.len);
+    return 1;
+}
+
 /* console.scripts() -> { name = SHA1, ... } of what the library runs on the servers */
 static int list_scripts(lua_State *L)
 {
@@ -198,15 +212,11 @@ static int list_scripts(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"new", new_console},
-    {"open", open_console},
-    {"close", close_console},
-    {"send", send},
-    {"receive", receive},
-    {"certificate", look_at_certificate},
-    {"transport", tell_transport},
-    {"scripts", list_scripts},
-    {NULL, NULL},
+    {"new", new_console},          {"open", open_console},
+    {"close", close_console},      {"send", send},
+    {"receive", receive},          {"certificate", look_at_certificate},
+    {"transport", tell_transport}, {"side_key", name_side_key},
+    {"scripts", list_scripts},     {NULL, NULL},
 };
 
 void rlk_open_consoles(lua_State *L)

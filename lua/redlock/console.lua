@@ -120,6 +120,12 @@ function Console:close()
     core.console.close(self.core)
 end
 
+--- The name of what stands on a node beside a lock.
+-- @tparam string key the lock's
+-- @tparam string side "fence", "queue" or "claim"
+-- @treturn string
+console.side_key = core.console.side_key
+
 --- The scripts that the library runs on the servers.
 -- @treturn table name -> SHA1
 console.scripts = core.console.scripts

@@ -4,6 +4,7 @@
 
 local connection = require "redlock.command.connection"
 local examination = require "redlock.command.doctor.examination"
+local interrupt = require "redlock.command.interrupt"
 local options = require "redlock.options"
 local progress = require "redlock.command.progress"
 local report = require "redlock.command.doctor.report"
@@ -27,7 +28,7 @@ sooner.
 Run it as the user, and with the options, that your programs have. What this
 user may not look at is said to be not seen, and is not taken for fine.
 Nothing is changed but for keys that begin with the prefix and redlock-doctor:,
-which end by themselves, the last after a day.]],
+which are deleted at the end.]],
     options = {
         {
             long = "seconds", value = "DURATION", kind = "duration",
@@ -62,12 +63,15 @@ function doctor.run(call)
     local settings = options.client(given, nil, 1)
     settings.ttl = settings.terms.ttl
     settings.guard = guard_of(settings)
-    local shown = progress.new(call.errors)
+    local shown, signal = progress.new(call.errors), interrupt.catch()
     local result = examination.run(client, settings, values.seconds or SECONDS, function(text)
         shown:show(text)
+    end, function()
+        return signal:came()
     end)
     shown:clear()
     client:close()
+    signal:obey()
     report[values.json and "json" or "text"](result, call.output)
     return report.exit_code(result)
 end

@@ -5,6 +5,7 @@
 local arguments = require "redlock.command.arguments"
 local exits = require "redlock.command.exits"
 local secrets = require "redlock.command.secrets"
+local system = require "redlock.command.system"
 local terminal = require "redlock.command.terminal"
 local usage = require "redlock.command.usage"
 local verbs = require "redlock.command.verbs"
@@ -13,8 +14,10 @@ local command = {}
 
 -- What a verb raised is its own failure (see exits.fail), an interrupt, or a bug of ours.
 local function explain(problem, errors, who)
-    if type(problem) ~= "table" then
-        problem = { code = exits.SOFTWARE, message = tostring(problem) }
+    if type(problem) ~= "table" and problem:find("interrupted!", 1, true) then
+        system.obey(system.signals.INT)
+    elseif type(problem) ~= "table" then
+        problem = { code = exits.SOFTWARE, message = problem }
     end
     errors:write(errors:paint("red", who .. ": "), secrets.hide(problem.message), "\n")
     if problem.hint then
@@ -24,7 +27,7 @@ local function explain(problem, errors, who)
 end
 
 local function trace(problem)
-    return type(problem) == "table" and problem or debug.traceback(problem, 2)
+    return type(problem) == "table" and problem or debug.traceback(tostring(problem), 2)
 end
 
 local function run_verb(verb, words, output, errors)

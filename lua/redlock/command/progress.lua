@@ -1,8 +1,9 @@
---- What goes on meanwhile, in one line of a terminal that is wiped at the end. Elsewhere: nothing.
+--- What goes on, for who is kept waiting at a terminal.
 -- @module redlock.command.progress
 -- @local
 
 local core = require "redlock.core"
+local Reporter = require "redlock.command.reporter"
 
 local progress = {}
 
@@ -16,27 +17,26 @@ local PAUSE = 0.1 -- seconds between two lines
 -- @treturn Progress
 function progress.new(errors)
     local now = core.clock()
-    return setmetatable({ errors = errors, since = now, shown_at = now - PAUSE }, Progress)
+    local reporter = Reporter.new(errors, false, false)
+    return setmetatable({ reporter = reporter, next = now + PATIENCE }, Progress)
 end
 
---- Shows what goes on, instead of what was shown before.
+--- Shows what goes on, instead of what was shown before. May be called often.
 -- @tparam string text
+-- @treturn boolean true if it was time to, also where there is nobody to show it to
 function Progress:show(text)
     local now = core.clock()
-    local is_time = now - self.since >= PATIENCE and now - self.shown_at >= PAUSE
-    if not self.errors.is_terminal or not is_time then
-        return
+    if now >= self.next then
+        self.next = now + PAUSE
+        self.reporter:progress(text)
+        return true
     end
-    self.shown_at, self.is_shown = now, true
-    self.errors:write("\r", text:sub(1, self.errors:width() - 1), "\27[K")
+    return false
 end
 
---- Wipes it.
+--- Takes it away.
 function Progress:clear()
-    if self.is_shown then
-        self.errors:write "\r\27[K"
-        self.is_shown = false
-    end
+    self.reporter:clear()
 end
 
 return progress

@@ -4,7 +4,7 @@
 -- @local
 
 local core = require "redlock.core"
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local clock = {}
 
@@ -83,7 +83,7 @@ function clock.judge_rate(list, first, second, drift_factor)
     local rate, doubt = gained / elapsed, (first.trip + second.trip) / 2 / elapsed
     local certain = math.abs(rate) - doubt
     local more = { ppm = rate * MILLION, ppm_doubt = doubt * MILLION }
-    local figures = ("%+.0f ppm (+-%.0f)"):format(more.ppm, math.max(more.ppm_doubt, 1))
+    local shown = ("%+.0f ppm (+-%.0f)"):format(more.ppm, math.max(more.ppm_doubt, 1))
     local allowed = drift_factor * MILLION
     if certain > STEPPED then
         more.advice = "let NTP slew it; a step ends leases early, or keeps them too long"
@@ -91,22 +91,22 @@ function clock.judge_rate(list, first, second, drift_factor)
             gained)
     elseif certain > drift_factor then
         more.advice = "mend its time service; or give all clients a larger drift_factor"
-        list:problem("clock rate", more, RATE, figures, allowed)
+        list:problem("clock rate", more, RATE, shown, allowed)
     elseif doubt > drift_factor then
         more.advice = "watch it for longer: --seconds"
         list:unknown("clock rate", more,
-            "how fast its clock runs cannot be told over such a round trip: %s", figures)
+            "how fast its clock runs cannot be told over such a round trip: %s", shown)
     elseif certain > drift_factor / 2 then
         more.advice = "see what its time service does"
-        list:warning("clock rate", more, RATE, figures, allowed)
+        list:warning("clock rate", more, RATE, shown, allowed)
     else
-        list:fine("clock rate", more, "clock runs %s", figures)
+        list:fine("clock rate", more, "clock runs %s", shown)
     end
 end
 
 local function describe(seconds, whose)
     local side = seconds > 0 and "ahead of" or "behind"
-    return ("%s %s %s"):format(words.time(math.abs(seconds)), side, whose)
+    return ("%s %s %s"):format(figures.time(math.abs(seconds)), side, whose)
 end
 
 local ADVICE = "have NTP set it now, while no lock is held: set later, it ends leases early or "
@@ -132,7 +132,7 @@ function clock.judge_offsets(nodes, set)
     for _, node in ipairs(nodes) do
         shown[#shown + 1] = node.sample and node.sample.offset
     end
-    local middle = #shown > 2 and words.median(shown) or 0
+    local middle = #shown > 2 and figures.median(shown) or 0
     for _, node in ipairs(nodes) do
         if node.sample then
             judge_offset(node, middle, #shown > 2 and "the others" or "this host's")

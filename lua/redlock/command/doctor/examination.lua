@@ -7,6 +7,7 @@ local core = require "redlock.core"
 local clock = require "redlock.command.doctor.clock"
 local findings = require "redlock.command.doctor.findings"
 local rights = require "redlock.command.doctor.rights"
+local scratch = require "redlock.command.scratch"
 local server = require "redlock.command.doctor.server"
 local set = require "redlock.command.doctor.set"
 local system = require "redlock.command.system"
@@ -14,10 +15,6 @@ local traffic = require "redlock.command.doctor.traffic"
 local transport = require "redlock.command.doctor.transport"
 
 local examination = {}
-
-local function random_name()
-    return ("redlock-doctor:%.0f:%06d"):format(core.wall_clock() * 1e6, math.random(0, 999999))
-end
 
 local function lost(node, message)
     node.reached = false
@@ -79,7 +76,7 @@ end
 -- Waits until a clock that drifts shows it, and looks again.
 local function watch_clocks(nodes, plan)
     for _, node in ipairs(nodes) do
-        while node.sample and core.clock() - node.sample.at < plan.seconds do
+        while node.sample and core.clock() - node.sample.at < plan.seconds and not plan.ended() do
             plan.tell(("watching the clocks: %.0f s"):format(
                 plan.seconds - (core.clock() - node.sample.at)))
             system.sleep(0.1)
@@ -101,11 +98,13 @@ local function make_nodes(client, timeout)
     return nodes
 end
 
-local function close(nodes)
+local function clean(nodes, prefix, name)
+    local lines = {}
     for _, node in ipairs(nodes) do
-        node.console:close()
+        lines[#lines + 1] = node.reached and node.console or nil
         node.ear:close()
     end
+    scratch.clean(lines, prefix, { name })
 end
 
 --- Examines the nodes of a client.
@@ -114,20 +113,25 @@ end
 -- seconds
 -- @tparam number seconds how long the clocks are watched
 -- @tparam function tell is called now and then with what goes on
+-- @tparam function ended says whether the rest is not wanted any more
 -- @treturn table `nodes`, each with `name` and `findings`; and `set`, the findings about all of them
-function examination.run(client, settings, seconds, tell)
-    local name = random_name()
+function examination.run(client, settings, seconds, tell, ended)
+    local name = scratch.names("doctor", 1)[1]
     local nodes = make_nodes(client, settings.timeout)
     local plan = {
         settings = settings,
         seconds = seconds,
         tell = tell,
+        ended = ended,
         terms = { nodes = #nodes, guard = settings.guard },
         scratch = {
             prefix = settings.prefix, key = settings.prefix .. name, channel = "redlock:" .. name,
         },
     }
     for index, node in ipairs(nodes) do
+        if ended() then
+            break
+        end
         tell(("node %d of %d: %s"):format(index, #nodes, node.name))
         visit(node, plan)
     end
@@ -139,7 +143,7 @@ function examination.run(client, settings, seconds, tell)
         set.try_lock(all, client, name, settings.ttl)
     end
     watch_clocks(nodes, plan)
-    close(nodes)
+    clean(nodes, settings.prefix, name)
     return { nodes = nodes, set = all }
 end
 

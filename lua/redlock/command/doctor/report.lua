@@ -5,7 +5,7 @@
 local findings = require "redlock.command.doctor.findings"
 local json = require "redlock.command.json"
 local terminal = require "redlock.command.terminal"
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local report = {}
 
@@ -74,7 +74,7 @@ end
 
 local function count(lists, severity, noun)
     local number = findings.count(lists, severity)
-    return number > 0 and words.count(number, noun) or nil
+    return number > 0 and figures.count(number, noun) or nil
 end
 
 local function verdict(lists)
@@ -86,7 +86,7 @@ local function verdict(lists)
         parts[#parts + 1] = unseen == 1 and "1 thing that could not be looked at"
             or unseen .. " things that could not be looked at"
     end
-    return parts[1] and words.list(parts) or "all is well"
+    return parts[1] and figures.list(parts) or "all is well"
 end
 
 --- The exit code: 0, 1 or 2.

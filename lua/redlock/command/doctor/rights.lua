@@ -3,29 +3,23 @@
 -- @module redlock.command.doctor.rights
 -- @local
 
-local words = require "redlock.command.doctor.words"
+local consoles = require "redlock.console"
+local figures = require "redlock.command.figures"
 
 local rights = {}
 
-local NOBODY = ("0"):rep(40) -- no script has this SHA1
+local NO_SCRIPT = ("0"):rep(40) -- no script has this SHA1
 local LIFE_MS = "2000"
-local TAGGED = "{[^}]+}"
-
--- As the library names what stands beside a lock (core/wire.c).
-local function side_keys(key)
-    local stem = key:find(TAGGED) and key or "{" .. key .. "}"
-    return stem .. ":fence", stem .. ":queue", stem .. ":claim"
-end
-
 --- What the library needs, as the rule for an ACL names it: the word, and the command.
 -- @tparam string key of a lock
 -- @tparam string channel
 -- @treturn {{string,{string,...}},...}
 function rights.needed(key, channel)
-    local fence, queue, claim = side_keys(key)
+    local fence, queue = consoles.side_key(key, "fence"), consoles.side_key(key, "queue")
+    local claim = consoles.side_key(key, "claim")
     return {
         { "eval", { "EVAL", "return 1", "2", key, fence } },
-        { "evalsha", { "EVALSHA", NOBODY, "2", key, queue } },
+        { "evalsha", { "EVALSHA", NO_SCRIPT, "2", key, queue } },
         { "set", { "SET", key, "doctor", "PX", LIFE_MS } },
         { "set", { "SET", fence, "1", "PX", LIFE_MS } },
         { "set", { "SET", claim, "doctor", "PX", LIFE_MS } },
@@ -102,7 +96,7 @@ local function report_commands(list, commands)
     if missing[1] then
         list:problem("rights", {
             advice = grant("+" .. table.concat(missing, " +")), missing = missing,
-        }, "this user may not %s", words.list(missing):upper():gsub(" AND ", " and "))
+        }, "this user may not %s", figures.list(missing):upper():gsub(" AND ", " and "))
     end
 end
 

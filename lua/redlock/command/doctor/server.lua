@@ -2,7 +2,7 @@
 -- @module redlock.command.doctor.server
 -- @local
 
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local server = {}
 
@@ -55,7 +55,7 @@ local function role(list, fields)
     elseif replicas > 0 then
         list:note("role", { advice = "let no replica take over by itself" },
             "a master with %s: one that takes over may not know every lock",
-            words.count(replicas, "replica"))
+            figures.count(replicas, "replica"))
     else
         list:fine("role", nil, "a master")
     end
@@ -144,7 +144,7 @@ end
 
 local function evictions(fields)
     local count = number(fields, "evicted_keys") or 0
-    return count > 0 and words.count(count, "key") .. " evicted so far" or "none evicted so far"
+    return count > 0 and figures.count(count, "key") .. " evicted so far" or "none evicted so far"
 end
 
 local KEEP = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file"
@@ -158,12 +158,12 @@ local function memory(list, fields)
     end
     local more = { maxmemory = limit, used_memory = used, policy = policy }
     local share = limit > 0 and used / limit or 0
-    local figures = ("%s of %s used"):format(words.bytes(used), words.bytes(limit))
+    local shown = ("%s of %s used"):format(figures.bytes(used), figures.bytes(limit))
     if policy ~= "noeviction" then
         more.advice = KEEP
         if limit > 0 then
             list:problem("memory", more,
-                "maxmemory-policy %s may evict a lock that is held: %s, %s", policy, figures,
+                "maxmemory-policy %s may evict a lock that is held: %s, %s", policy, shown,
                 evictions(fields))
         else
             list:note("memory", more,
@@ -172,11 +172,11 @@ local function memory(list, fields)
     elseif share >= FULL then
         more.advice = "raise maxmemory; or see what fills it: redis-cli --bigkeys"
         list[share >= 1 and "problem" or "warning"](list, "memory", more,
-            "%s: without room no lock can be acquired", figures)
+            "%s: without room no lock can be acquired", shown)
     elseif limit > 0 then
-        list:fine("memory", more, "%s, noeviction", figures)
+        list:fine("memory", more, "%s, noeviction", shown)
     else
-        list:fine("memory", more, "%s used, without a limit", words.bytes(used))
+        list:fine("memory", more, "%s used, without a limit", figures.bytes(used))
     end
 end
 

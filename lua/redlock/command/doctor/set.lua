@@ -3,7 +3,7 @@
 -- @local
 
 local core = require "redlock.core"
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local set = {}
 
@@ -46,17 +46,17 @@ end
 local function judge_reachable(list, nodes)
     local reached, needed = count_reached(nodes), majority(#nodes)
     local more = { reached = reached, needed = needed, advice = MEND }
-    local figures = ("%d of %s reached, %d needed"):format(reached, words.count(#nodes, "node"),
+    local shown = ("%d of %s reached, %d needed"):format(reached, figures.count(#nodes, "node"),
         needed)
     if reached < needed then
-        list:problem("majority", more, "%s: there are no locks", figures)
+        list:problem("majority", more, "%s: there are no locks", shown)
     elseif reached == needed and reached < #nodes then
-        list:warning("majority", more, "%s: if another one fails there are no locks", figures)
+        list:warning("majority", more, "%s: if another one fails there are no locks", shown)
     elseif reached < #nodes then
-        list:warning("majority", more, figures)
+        list:warning("majority", more, shown)
     else
         more.advice = nil
-        list:fine("majority", more, figures)
+        list:fine("majority", more, shown)
     end
 end
 
@@ -93,7 +93,7 @@ end
 -- By the library's rule: a node that restarted lately votes only if half of the others did so, too.
 local function judge_age(node, nodes, guard)
     local more = { uptime = node.uptime, guard = guard }
-    local ago = node.uptime > 0 and words.time(node.uptime) or "less than 1 s"
+    local ago = node.uptime > 0 and figures.time(node.uptime) or "less than 1 s"
     if count_young(nodes, guard, node) * 2 >= #nodes - 1 then
         node.findings:note("uptime", more, "started %s ago, like others, and so votes at once", ago)
         return
@@ -101,7 +101,7 @@ local function judge_age(node, nodes, guard)
     more.advice = "wait; and see why it restarted"
     node.findings:warning("uptime", more,
         "started %s ago, may have forgotten locks, and has no vote for another %s",
-        ago, words.time(youth(node, guard)))
+        ago, figures.time(youth(node, guard)))
 end
 
 local function judge_guard(list, nodes, guard)
@@ -119,7 +119,7 @@ local function judge_guard(list, nodes, guard)
 end
 
 local function judge_times(list, settings)
-    local timeout, ttl = words.time(settings.timeout), words.time(settings.ttl)
+    local timeout, ttl = figures.time(settings.timeout), figures.time(settings.ttl)
     if settings.ttl < RENEWALS * settings.timeout then
         list:warning("times", { advice = "a lease of at least six timeouts" },
             "a timeout of %s is long for a lease of %s, which is renewed every third of it",
@@ -174,7 +174,7 @@ local function median_of(rounds, what)
     for index, round in ipairs(rounds) do
         times[index] = round[what]
     end
-    return words.median(times)
+    return figures.median(times)
 end
 
 --- Acquires, extends and releases a lock of a scratch name, some times.
@@ -198,14 +198,14 @@ function set.try_lock(list, client, name, ttl)
         extend = median_of(rounds, "extend"),
         release = median_of(rounds, "release"),
     }
-    local figures = ("a real lock: acquire %s, extend %s, release %s"):format(
-        words.time(more.acquire), words.time(more.extend), words.time(more.release))
+    local shown = ("a real lock: acquire %s, extend %s, release %s"):format(
+        figures.time(more.acquire), figures.time(more.extend), figures.time(more.release))
     local absent = absent_from(rounds[ROUNDS])
     if absent[1] then
         more.absent, more.advice = absent, MEND
-        list:warning("lock", more, "%s; but it did not stand on %s", figures, words.list(absent))
+        list:warning("lock", more, "%s; but it did not stand on %s", shown, figures.list(absent))
     else
-        list:fine("lock", more, figures)
+        list:fine("lock", more, shown)
     end
 end
 

@@ -4,7 +4,7 @@
 
 local consoles = require "redlock.console"
 local core = require "redlock.core"
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local unpack = table.unpack or unpack
 
@@ -30,17 +30,17 @@ function traffic.round_trips(list, console, key, timeout)
         trips[index] = core.clock() - before
     end
     table.sort(trips)
-    local median, least, most = words.median(trips), trips[1], trips[#trips]
+    local median, least, most = figures.median(trips), trips[1], trips[#trips]
     local more = { median = median, min = least, max = most }
-    local figures = ("round trip %s (%s to %s)"):format(words.time(median), words.time(least),
-        words.time(most))
+    local shown = ("round trip %s (%s to %s)"):format(figures.time(median), figures.time(least),
+        figures.time(most))
     if timeout < ROOM * median or timeout < 2 * most then
         more.advice = ("a timeout of %s or more; or see why it is slow"):format(
-            words.time(math.max(ROOM * median, 4 * most)))
-        list:warning("round trip", more, "%s, for which a timeout of %s is short", figures,
-            words.time(timeout))
+            figures.time(math.max(ROOM * median, 4 * most)))
+        list:warning("round trip", more, "%s, for which a timeout of %s is short", shown,
+            figures.time(timeout))
     else
-        list:fine("round trip", more, figures)
+        list:fine("round trip", more, shown)
     end
     return trips
 end
@@ -69,7 +69,7 @@ function traffic.notification(list, console, ear, channel)
     local took = core.clock() - before
     if type(event) == "table" and event[1] == "message" then
         list:fine("notification", { seconds = took }, "a notification takes %s",
-            words.time(took))
+            figures.time(took))
     elseif heard then -- who may not publish was told by the rights
         list:problem("notification", {
             advice = "is there a proxy in between that spreads connections? name the server",
@@ -136,7 +136,7 @@ function traffic.slow_log(list, console, now, timeout)
         count = count, worst = seconds, script = worst.script,
         advice = is_grave and "what else ran then? does it swap? see SLOWLOG GET" or nil,
     }, "%s of ours in the slow log of the last hour; the slowest took %s (%s)",
-        words.count(count, "call"), words.time(seconds), worst.script)
+        figures.count(count, "call"), figures.time(seconds), worst.script)
 end
 
 return traffic

@@ -3,7 +3,7 @@
 -- @local
 
 local core = require "redlock.core"
-local words = require "redlock.command.doctor.words"
+local figures = require "redlock.command.figures"
 
 local transport = {}
 
@@ -48,12 +48,12 @@ local function judge_time(list, valid, verify)
     local more = { days = days, verified = verify }
     if valid < 0 then
         more.advice = "renew it: who verifies it does not connect"
-        list:problem("TLS", more, "its certificate ended %s ago", words.days(-valid))
+        list:problem("TLS", more, "its certificate ended %s ago", figures.days(-valid))
     elseif valid < SOON then
         more.advice = "renew it"
-        list:warning("TLS", more, "its certificate ends in %s", words.days(valid))
+        list:warning("TLS", more, "its certificate ends in %s", figures.days(valid))
     else
-        list:fine("TLS", more, "TLS, with a certificate for another %s", words.days(valid))
+        list:fine("TLS", more, "TLS, with a certificate for another %s", figures.days(valid))
     end
 end
 
@@ -90,7 +90,7 @@ function transport.judge(list, console, verify)
         return false
     end
     local took = core.clock() - before
-    list:fine("reachable", { seconds = took }, "connected in %s", words.time(took))
+    list:fine("reachable", { seconds = took }, "connected in %s", figures.time(took))
     local kind = console:transport()
     if kind == "tls" then
         judge_certificate(list, console, verify)

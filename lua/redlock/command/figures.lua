@@ -1,14 +1,14 @@
 --- Figures as people read them.
--- @module redlock.command.doctor.words
+-- @module redlock.command.figures
 -- @local
 
-local words = {}
+local figures = {}
 
 local SIZES = { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } }
 
 --- @tparam number seconds
 -- @treturn string such as "0.12 ms" or "1.5 s"
-function words.time(seconds)
+function figures.time(seconds)
     if seconds >= 1 then
         return (seconds >= 100 and "%.0f s" or "%.3g s"):format(seconds)
     end
@@ -18,17 +18,17 @@ end
 
 --- @tparam number seconds
 -- @treturn string in days; in hours below one
-function words.days(seconds)
+function figures.days(seconds)
     local days = math.floor(seconds / 86400)
     if days < 1 then
-        return words.count(math.floor(seconds / 3600), "hour")
+        return figures.count(math.floor(seconds / 3600), "hour")
     end
-    return words.count(days, "day")
+    return figures.count(days, "day")
 end
 
 --- @tparam number bytes
 -- @treturn string such as "3.2 MiB"
-function words.bytes(bytes)
+function figures.bytes(bytes)
     for _, size in ipairs(SIZES) do
         if bytes >= size[1] then
             local number = bytes / size[1]
@@ -39,7 +39,7 @@ function words.bytes(bytes)
 end
 
 --- @treturn number the one in the middle; of a sorted copy
-function words.median(values)
+function figures.median(values)
     local sorted = {}
     for index, value in ipairs(values) do
         sorted[index] = value
@@ -52,17 +52,17 @@ end
 --- @tparam number count
 -- @tparam string noun
 -- @treturn string "1 node", "3 nodes"
-function words.count(count, noun)
+function figures.count(count, noun)
     return ("%d %s%s"):format(count, noun, count == 1 and "" or "s")
 end
 
 --- @tparam {string,...} list
 -- @treturn string "a, b and c"
-function words.list(list)
+function figures.list(list)
     if #list < 2 then
         return list[1] or ""
     end
     return table.concat(list, ", ", 1, #list - 1) .. " and " .. list[#list]
 end
 
-return words
+return figures

@@ -624,3 +624,21 @@ void redis_run(struct redis_call *call)
     else
         command->run(call);
 }
+
+void redis_run_for_script(const struct redis_call *script, const struct redis_word *words,
+                          size_t count, struct redis_reply *reply)
+{
+    const struct redis_command *command = redis_command(words, count);
+    struct redis_call call = *script;
+    call.words = words;
+    call.count = count;
+    call.reply = reply;
+    if (!command)
+        redis_reply_error(reply, "ERR Unknown Redis command called from script");
+    else if (!redis_command_takes(command, count))
+        redis_reply_error(reply, "ERR Wrong number of args calling Redis command from script");
+    else if (command->by != REDIS_ANYWHERE)
+        redis_reply_error(reply, "ERR This Redis command is not allowed from script");
+    else
+        command->run(&call);
+}

@@ -23,4 +23,8 @@ static inline bool redis_command_takes(const struct redis_command *command, size
 /* What a client sent. */
 void redis_run(struct redis_call *call);
 
+/* What a script that a client runs by this call calls. */
+void redis_run_for_script(const struct redis_call *script, const struct redis_word *words,
+                          size_t count, struct redis_reply *reply);
+
 #endif

@@ -11,7 +11,6 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
-#include <math.h>
 
 #include "sim/redis_commands.h"
 #include "sim/redis_number.h"
@@ -123,23 +122,6 @@ static bool take_words(lua_State *lua, struct redis_request *request)
     return true;
 }
 
-static void run_for_script(const struct redis_request *request, struct redis_reply *reply)
-{
-    const struct redis_command *command = redis_command(request->words, request->count);
-    struct redis_call call = *interpreter->call;
-    call.words = request->words;
-    call.count = request->count;
-    call.reply = reply;
-    if (!command)
-        redis_reply_error(reply, "ERR Unknown Redis command called from script");
-    else if (!redis_command_takes(command, request->count))
-        redis_reply_error(reply, "ERR Wrong number of args calling Redis command from script");
-    else if (command->by != REDIS_ANYWHERE)
-        redis_reply_error(reply, "ERR This Redis command is not allowed from script");
-    else
-        command->run(&call);
-}
-
 static struct redis_reply run_call(lua_State *lua)
 {
     struct redis_request *request = &interpreter->request;
@@ -151,7 +133,7 @@ static struct redis_reply run_call(lua_State *lua)
         redis_reply_error(&reply,
                           "ERR Lua redis lib command arguments must be strings or integers");
     else
-        run_for_script(request, &reply);
+        redis_run_for_script(interpreter->call, request->words, request->count, &reply);
     return reply;
 }
 
@@ -354,12 +336,6 @@ static struct interpreter *the_interpreter(void)
 
 static void send_value(struct redis_bytes *output, lua_State *lua);
 
-/* C leaves open what a number beyond an integer's range becomes; x86 says this. */
-static int64_t truncated(lua_Number number)
-{
-    return fabs(number) < 0x1p63 ? (int64_t)number : INT64_MIN;
-}
-
 /* The field that makes a table a status or an error. */
 static bool send_field(struct redis_bytes *output, lua_State *lua, const char *name, char kind)
 {
@@ -409,7 +385,7 @@ static void send_value(struct redis_bytes *output, lua_State *lua)
     struct redis_word word;
     switch (lua_type(lua, -1)) {
     case LUA_TNUMBER:
-        redis_write_count(output, ':', truncated(lua_tonumber(lua, -1)));
+        redis_write_count(output, ':', redis_truncate(lua_tonumber(lua, -1)));
         break;
     case LUA_TSTRING:
         word.bytes = lua_tolstring(lua, -1, &word.len);

@@ -74,13 +74,16 @@ end
 
 --- Runs a fresh model.
 -- @tparam {table,...} events
+-- @tparam[opt] string engine what runs the scripts: "trees" or "luajit"; the first that can, unless
+-- it is given
 -- @treturn {table,...} for each event `bytes`, by session, of those that were sent something;
 -- `over`, a session that the server closed; `value`, what a look found, with a `kind` ("absent",
 -- "bytes" or "members"), `bytes`, `len`, and `expires_at_ms` in decimal
-function model.run(events)
+function model.run(events, engine)
     local path = os.tmpname()
     write(events, path)
-    local pipe = assert(io.popen(program_path() .. " <" .. keeper.quote(path), "r"))
+    local command = ("%s %s <%s"):format(program_path(), engine or "", keeper.quote(path))
+    local pipe = assert(io.popen(command, "r"))
     local outputs = {}
     for index = 1, #events do
         outputs[index] = read_output(pipe)

@@ -1,4 +1,5 @@
-/* The model, told by lines what happens to it, says what comes out of it. For redis_spec.lua.
+/* The model, told by lines what happens to it, says what comes out of it. For redis_spec.lua. What runs
+ * the scripts may be named: trees or luajit.
  *
  * In   accept SESSION                the spec's numbers for its sessions
  *      close SESSION
@@ -16,6 +17,7 @@
 
 #include "sim/redis.h"
 #include "sim/redis_bytes.h"
+#include "sim/redis_scripts.h"
 
 #define SESSIONS 64
 
@@ -97,9 +99,11 @@ static bool follow(const char *line)
     return true;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     char line[128];
+    if (argc > 1)
+        redis_engine = strcmp(argv[1], "luajit") == 0 ? REDIS_LUAJIT : REDIS_TREES;
     redis = sim_redis_new();
     while (fgets(line, sizeof line, stdin))
         if (!follow(line))

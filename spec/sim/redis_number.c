@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define EXACT_DIGITS 15 /* so many digits are always exact in a double */
-#define WHOLE_BELOW 1e15
+#define EXACT_DIGITS 16         /* what is as short as the largest of these */
+#define EXACT_BELOW (1LL << 53) /* is exact in a double */
 
 /* Most are short and positive. */
 static bool read_short(struct redis_word word, int64_t *value)
@@ -50,7 +50,7 @@ bool redis_read_score(struct redis_word word, double *value)
 {
     char text[256], *end;
     int64_t whole;
-    if (word.len <= EXACT_DIGITS && redis_read_integer(word, &whole)) {
+    if (read_short(word, &whole) && whole < EXACT_BELOW) {
         *value = (double)whole;
         return true;
     }
@@ -80,7 +80,13 @@ struct redis_word redis_write_integer(char text[REDIS_NUMBER_SIZE], int64_t valu
 
 struct redis_word redis_write_double(char text[REDIS_NUMBER_SIZE], double value)
 {
-    if (fabs(value) < WHOLE_BELOW && value == floor(value) && !(value == 0 && signbit(value)))
+    if (fabs(value) < (double)EXACT_BELOW && value == floor(value) &&
+        !(value == 0 && signbit(value)))
         return redis_write_integer(text, (int64_t)value);
     return (struct redis_word){text, (size_t)snprintf(text, REDIS_NUMBER_SIZE, "%.17g", value)};
+}
+
+int64_t redis_truncate(double number)
+{
+    return fabs(number) < 0x1p63 ? (int64_t)number : INT64_MIN;
 }

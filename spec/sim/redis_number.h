@@ -18,4 +18,7 @@ struct redis_word redis_write_integer(char text[REDIS_NUMBER_SIZE], int64_t valu
 /* With 17 significant digits, as Redis 7.0 writes scores and hands on the numbers of scripts. */
 struct redis_word redis_write_double(char text[REDIS_NUMBER_SIZE], double value);
 
+/* C leaves open what a number beyond an integer's range becomes; x86 says this. */
+int64_t redis_truncate(double number);
+
 #endif

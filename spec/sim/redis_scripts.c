@@ -7,13 +7,15 @@
 
 #include "sim/redis_interpreter.h"
 #include "sim/redis_number.h"
+#include "sim/redis_tree.h"
 
 #define SHA1_DIGITS 40
 
 struct script {
     char sha1[SHA1_DIGITS + 1];
     struct redis_word text;
-    int function;
+    const struct tree_function *tree; /* NULL: it is more than a tree can be */
+    int function;                     /* of LuaJIT, then */
 };
 
 /* Numbers of scripts by a hash, with linear probing. */
@@ -28,6 +30,8 @@ static _Thread_local struct cache {
     size_t count, capacity;
     struct index by_text, by_sha1;
 } cache;
+
+enum redis_engine redis_engine = REDIS_EITHER;
 
 /* ---- the cache ---- */
 
@@ -126,13 +130,13 @@ static void write_sha1(char digits[SHA1_DIGITS + 1], struct redis_word text)
         snprintf(digits + 2 * i, 3, "%02x", digest[i]);
 }
 
-static void remember(struct redis_word text, int function)
+static void remember(struct redis_word text, const struct tree_function *tree, int function)
 {
     make_room();
     struct script *script = &cache.scripts[cache.count];
     char *copy = redis_grow(NULL, text.len + 1);
     memcpy(copy, text.bytes, text.len);
-    *script = (struct script){.text = {copy, text.len}, .function = function};
+    *script = (struct script){.text = {copy, text.len}, .tree = tree, .function = function};
     write_sha1(script->sha1, text);
     put_script(cache.count++);
 }
@@ -155,22 +159,32 @@ static void learn(struct sim_redis *redis, size_t number)
     redis->knows_script[number] = true;
 }
 
+/* For what no tree can be, or do. */
+static int compile(struct redis_call *call, struct redis_word text)
+{
+    if (redis_engine != REDIS_TREES)
+        return redis_compile(call, text);
+    redis_reply_error(call->reply, "ERR a tree cannot do that");
+    return REDIS_NO_FUNCTION;
+}
+
 /* The script of a text, which the server knows from then on; or NULL, and the reply says why. */
-static const struct script *learn_text(struct redis_call *call, struct redis_word text)
+static struct script *learn_text(struct redis_call *call, struct redis_word text)
 {
     size_t number = script_of_text(text);
     if (number == cache.count) {
-        int function = redis_compile(call, text);
-        if (function == REDIS_NO_FUNCTION)
+        const struct tree_function *tree = redis_engine == REDIS_LUAJIT ? NULL : tree_parse(text);
+        int function = tree ? REDIS_NO_FUNCTION : compile(call, text);
+        if (!tree && function == REDIS_NO_FUNCTION)
             return NULL;
-        remember(text, function);
+        remember(text, tree, function);
     }
     learn(call->session->redis, number);
     return &cache.scripts[number];
 }
 
 /* The script of that SHA1, in small letters or large, if the server knows it; or NULL. */
-static const struct script *known_script(const struct redis_call *call, struct redis_word sha1)
+static struct script *known_script(const struct redis_call *call, struct redis_word sha1)
 {
     char digits[SHA1_DIGITS];
     if (sha1.len != SHA1_DIGITS)
@@ -202,14 +216,26 @@ static bool read_key_count(const struct redis_call *call, size_t *key_count)
     return !error;
 }
 
+static void run_script(struct redis_call *call, struct script *script, size_t key_count)
+{
+    if (script->tree && tree_run_script(call, script->tree, script->sha1, key_count))
+        return;
+    int function = script->tree ? compile(call, script->text) : script->function;
+    if (function == REDIS_NO_FUNCTION)
+        return;
+    script->tree = NULL;
+    script->function = function;
+    redis_interpret(call, function, script->sha1, key_count);
+}
+
 void redis_eval(struct redis_call *call)
 {
     size_t key_count;
     if (!read_key_count(call, &key_count))
         return;
-    const struct script *script = learn_text(call, call->words[1]);
+    struct script *script = learn_text(call, call->words[1]);
     if (script)
-        redis_interpret(call, script->function, script->sha1, key_count);
+        run_script(call, script, key_count);
 }
 
 void redis_evalsha(struct redis_call *call)
@@ -218,16 +244,16 @@ void redis_evalsha(struct redis_call *call)
     struct redis_word sha1 = call->words[1];
     if (sha1.len == SHA1_DIGITS && !read_key_count(call, &key_count))
         return;
-    const struct script *script = known_script(call, sha1);
+    struct script *script = known_script(call, sha1);
     if (script)
-        redis_interpret(call, script->function, script->sha1, key_count);
+        run_script(call, script, key_count);
     else
         redis_reply_error(call->reply, "NOSCRIPT No matching script. Please use EVAL.");
 }
 
 void redis_script_load(struct redis_call *call)
 {
-    const struct script *script = learn_text(call, call->words[2]);
+    struct script *script = learn_text(call, call->words[2]);
     if (script)
         call->reply->kind->bulk(call->reply, sha1_of(script));
 }

@@ -16,6 +16,7 @@ local TOKENS = { "one", "two", "three", "" }
 local CHANNELS = { "redlock:x", "redlock:y", "redlock:z" }
 local KINDS = { "acquire", "extend", "release", "inspect", "acquire_many", "extend_many",
     "release_many" }
+sequences.kinds = KINDS
 local TTLS = { 1, 2, 10, 50, 1000, 30000 }
 local STEPS_MS = { 1, 1, 1, 2, 9, 50, 500, 1000, 1001, 30000 }
 local BALLOT = 1700000000000000

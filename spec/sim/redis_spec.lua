@@ -6,6 +6,7 @@ if jit then
 end
 
 local literal = require "support.literal"
+local machine = require "machine"
 local model = require "sim.redis_model"
 local real = require "sim.redis_real"
 local resp = require "support.resp"
@@ -87,8 +88,9 @@ end
 
 -- Lets the same happen to both.
 local function compare(events)
-    local outputs = model.run { { "restart", false, server.started_at_ms }, unpack(events) }
-    local compared = 0
+    local all = { { "restart", false, server.started_at_ms }, unpack(events) }
+    local outputs, compared = model.run(all), 0
+    assert.same(outputs, model.run(all, "luajit"))
     for index, event in ipairs(events) do
         server:apply(event)
         while compared < index and not goes_on(event, events[index + 1]) do
@@ -527,5 +529,14 @@ describe("the model", function()
         local others = closed(sequences.draw(SEED + 1, EVENTS, START_MS))
         local first, last = ends_of(events, others)
         assert.same(first, last)
+    end)
+
+    it("runs the library's scripts without LuaJIT", function()
+        for _, name in ipairs(sequences.kinds) do
+            local _, text = machine.script(name)
+            local load = real.command("SCRIPT", "LOAD", text)
+            local outputs = model.run({ { "accept", 1 }, { "receive", 1, 0, load } }, "trees")
+            assert.matches("^%$40\r\n%x+\r\n$", outputs[2].bytes[1], nil, name)
+        end
     end)
 end)

@@ -56,7 +56,7 @@ C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] spec/*/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
 LUA_FOLDERS := $(wildcard lua spec examples bench $(SCRIPTS))
 
-.PHONY: build specs everything help test lint format bench bench-nginx demo asan tsan valgrind docs env \
+.PHONY: build specs everything help test lint format bench bench-nginx demo asan tsan valgrind docs manual env \
     rock check-rock install clean FORCE
 .DELETE_ON_ERROR:
 
@@ -217,6 +217,9 @@ lint: ## luacheck, clang-format, and builds by gcc and clang without a warning
 format: ## applies clang-format
 	clang-format -i $(C_FILES)
 
+manual: $(MODULE) ## the manual page, docs/redlock.1, from what the command says of itself
+	@$(VARIABLES) $(LUA) -e 'io.write(require("redlock.command.manual")())' >docs/redlock.1
+
 docs: ## the Lua API's reference, build/docs/index.html
 	ldoc -q -c docs/config.ld -d build/docs lua
 
@@ -229,6 +232,9 @@ LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(LIBDIR)
 INST_LUADIR ?= $(LUADIR)
 BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+BASH_COMPLETION ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETION ?= $(PREFIX)/share/zsh/site-functions
 COMMAND = $(DESTDIR)$(BINDIR)/redlock
 
 # The command says which Lua runs it, and where the library is. LuaRocks does that by a wrapper.
@@ -247,8 +253,11 @@ install: $(MODULE) ## into PREFIX, /usr/local unless given, for $(LUA); DESTDIR 
 	    echo "install $(DESTDIR)$(INST_LUADIR)/$$file" || exit 1; \
 	done
 ifneq ($(BINDIR),)
-	install -d '$(DESTDIR)$(BINDIR)'
+	install -d $(foreach folder,$(BINDIR) $(MANDIR)/man1 $(BASH_COMPLETION) $(ZSH_COMPLETION),'$(DESTDIR)$(folder)')
 	sed "$$settle_command" bin/redlock >'$(COMMAND)' && chmod 755 '$(COMMAND)'
+	install -m 644 docs/redlock.1 '$(DESTDIR)$(MANDIR)/man1/redlock.1'
+	@$(VARIABLES) $(LUA) bin/redlock completion bash >'$(DESTDIR)$(BASH_COMPLETION)/redlock'
+	@$(VARIABLES) $(LUA) bin/redlock completion zsh >'$(DESTDIR)$(ZSH_COMPLETION)/_redlock'
 endif
 
 ROCKSPEC := redlock-scm-1.rockspec

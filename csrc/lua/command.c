@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io/command_line.h"
 #include "io/signals.h"
 #include "lua/objects.h"
 
@@ -183,6 +184,14 @@ static int file_mode(lua_State *L)
     return 1;
 }
 
+/* hide_credentials(): in the list of processes. */
+static int hide_credentials(lua_State *L)
+{
+    (void)L;
+    rlk_hide_credentials();
+    return 0;
+}
+
 /* ---- module ---- */
 
 static const luaL_Reg functions[] = {
@@ -198,6 +207,7 @@ static const luaL_Reg functions[] = {
     {"poll", poll_all},
     {"sleep", sleep_for},
     {"file_mode", file_mode},
+    {"hide_credentials", hide_credentials},
     {NULL, NULL},
 };
 

@@ -15,15 +15,18 @@ local arguments = {}
 
 local HELP = { long = "help", short = "h", help = "this text" }
 
---- Every option that a verb takes, in the order in which they are shown: its own, then those that say
--- where the nodes are.
+--- The options that are a verb's own, in the order in which they are shown.
+-- @treturn {table,...}
+function arguments.own_options(verb)
+    local list = { (table.unpack or unpack)(verb.options or {}) }
+    list[#list + 1] = HELP
+    return list
+end
+
+--- Every option that a verb takes: its own, then those that say where the nodes are.
 -- @treturn {table,...}
 function arguments.options(verb)
-    local list = {}
-    for _, option in ipairs(verb.options or {}) do
-        list[#list + 1] = option
-    end
-    list[#list + 1] = HELP
+    local list = arguments.own_options(verb)
     for _, option in ipairs(verb.connects and connection.options or {}) do
         list[#list + 1] = option
     end

@@ -14,16 +14,19 @@ _redlock() {
         local -a verbs=(
 ]]
 
-local MIDDLE = [[
+local MIDDLE = [==[
         )
-        _describe -t verbs verb verbs
-        _arguments --help --version
+        if [[ $PREFIX == -* ]]; then
+            compadd -- --help --version
+        else
+            _describe -t verbs verb verbs
+        fi
         return
     fi
     local verb=$words[2]
     shift words
     (( CURRENT-- ))
-    case $verb in]]
+    case $verb in]==]
 
 -- As a file of $fpath it is called at once; evaluated, it has to be announced.
 local TAIL = [==[
@@ -44,6 +47,21 @@ end
 local function escape(text)
     return (text:gsub("[%[%]:\\]", "\\%0"))
 end
+
+-- A name, and a command, which is completed as one.
+local COMMAND = [['1:lock name: ' '2:command: _command_names -e' \
+            '*::argument:{ shift words; (( CURRENT-- )); _normal }']]
+
+-- Behind `--` nothing is ours any more.
+local BEHIND = [[
+        local index=${words[(i)--]}
+        if (( index < CURRENT )); then
+            shift $index words
+            (( CURRENT -= index ))
+            _normal
+            return
+        fi
+]]
 
 local actions = { file = "_files", folder = "_files -/" }
 
@@ -66,13 +84,14 @@ local function words_of(verb)
     if choices then
         return quote(("1:word:(%s)"):format(table.concat(choices, " ")))
     elseif verb.words.command then
-        return quote "1:lock name: " .. " " .. quote "*::command:_normal"
+        return COMMAND
     end
     return verb.words.most > 0 and quote(("%s:word: "):format(verb.words.most == 1 and "1" or "*"))
 end
 
 local function add_verb(verb, lines)
-    lines[#lines + 1] = ("    %s)\n        _arguments -S -s \\"):format(verb.name)
+    local behind = verb.words.command and BEHIND or ""
+    lines[#lines + 1] = ("    %s)\n%s        _arguments -S -s \\"):format(verb.name, behind)
     for _, option in ipairs(arguments.options(verb)) do
         lines[#lines + 1] = ("            %s \\"):format(specification(option))
     end

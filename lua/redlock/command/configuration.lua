@@ -8,6 +8,7 @@
 -- @local
 
 local exits = require "redlock.command.exits"
+local options = require "redlock.options"
 local secrets = require "redlock.command.secrets"
 
 local configuration = {}
@@ -51,7 +52,7 @@ local function evaluate(text, path)
     local chunk, message
     local nothing = {}
     if text:sub(1, 1) == "\27" then
-        message = "it is no text"
+        message = path .. ": it is no text"
     elseif setfenv then -- luacheck: ignore 113
         chunk, message = loadstring(text, "=" .. path) -- luacheck: ignore 113
         if chunk then
@@ -65,12 +66,26 @@ local function evaluate(text, path)
         ok, result = pcall(chunk)
     end
     if not ok then
-        exits.fail(exits.CONFIGURATION, ("%s: %s"):format(path, result))
+        exits.fail(exits.CONFIGURATION, result)
     elseif type(result) ~= "table" then
         exits.fail(exits.CONFIGURATION, path .. " does not return a table",
             [[It has to look like: return { nodes = { "redis://127.0.0.1:6379" } }]])
     end
     return result
+end
+
+-- What redlock.new() would say about it; nodes may come from elsewhere.
+local function check(settings, path)
+    local whole = {}
+    for name, value in pairs(settings) do
+        whole[name] = value
+    end
+    whole.nodes = whole.nodes or { "elsewhere" }
+    local ok, message = pcall(options.client, whole, nil, 1)
+    if not ok then
+        message = tostring(message):gsub("^.-redlock: ", "")
+        exits.fail(exits.CONFIGURATION, ("%s: %s"):format(path, message))
+    end
 end
 
 local function holds_password(settings)
@@ -105,6 +120,7 @@ function configuration.read(named, errors)
     if type(settings.nodes) == "string" then
         settings.nodes = { settings.nodes }
     end
+    check(settings, path)
     warn(settings, path, errors)
     return settings, path
 end

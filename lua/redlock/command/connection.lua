@@ -4,6 +4,8 @@
 
 local configuration = require "redlock.command.configuration"
 local exits = require "redlock.command.exits"
+local options = require "redlock.options"
+local redlock = require "redlock"
 
 local connection = {}
 
@@ -11,9 +13,9 @@ local connection = {}
 connection.options = {
     {
         long = "node", value = "URL", many = true, secret = true,
-        help = "a node, redis://[[user]:password@]host[:port][/database], rediss:// for TLS, or "
-            .. "unix:///path; once for each. Other users of this machine see passwords on command "
-            .. "lines: better keep those in the configuration file",
+        help = "a node; once for each. redis://[[user]:password@]host[:port][/database], the same "
+            .. "with rediss:// for TLS, or unix:///path. Other users of this machine may see "
+            .. "command lines: passwords are better kept in the configuration file",
     },
     {
         long = "config", value = "FILE", kind = "file",
@@ -22,28 +24,34 @@ connection.options = {
     { long = "prefix", value = "TEXT", help = "stands before every name: the key is both" },
     {
         long = "timeout", value = "DURATION", kind = "duration",
-        help = "how long a node may take for dial, TLS, login and reply together; 500ms",
+        help = "how long a node may take for dial, TLS, login and reply together",
+        default = "500ms",
     },
     {
         long = "drift-factor", value = "NUMBER", kind = "fraction",
-        help = "the share of a lease by which clocks may run apart; 0.01",
+        help = "the share of a lease by which clocks may run apart",
+        default = "0.01",
     },
     {
         long = "restart-guard", value = "DURATION", kind = "guard",
-        help = "how long a restarted node has no vote; "
-            .. "auto: the longest lease asked for here; or off",
+        help = "how long a restarted node has no vote, since it may have lost its data; auto: the "
+            .. "longest lease that is asked for here; or off",
+        default = "auto",
     },
     {
         long = "client-name", value = "TEXT",
-        help = "what CLIENT LIST shows of the connections; redlock",
+        help = "what CLIENT LIST shows of our connections",
+        default = "redlock",
     },
     {
         long = "tls-ca-file", value = "FILE", kind = "file",
-        help = "certificates to trust, PEM; the system's",
+        help = "certificates to trust, PEM",
+        default = "the system's",
     },
     {
         long = "tls-ca-path", value = "FOLDER", kind = "folder",
-        help = "a folder of them, hashed; the system's",
+        help = "a folder of them, hashed",
+        default = "the system's",
     },
     {
         long = "tls-cert", value = "FILE", kind = "file",
@@ -51,11 +59,13 @@ connection.options = {
     },
     {
         long = "tls-key", value = "FILE", kind = "file",
-        help = "its key, PEM; it may be in the certificate's file",
+        help = "its key, PEM",
+        default = "in the certificate's file",
     },
     {
         long = "tls-server-name", value = "NAME",
-        help = "the name that the nodes' certificates must bear; the URL's host",
+        help = "the name that the nodes' certificates must bear",
+        default = "the URL's host",
     },
     {
         long = "tls-no-verify",
@@ -81,10 +91,19 @@ end
 -- @treturn table
 -- @raise a failure, if there are no nodes or the file does not read
 function connection.settings(call)
-    local settings, source = configuration.read(call.values.config, call.errors)
+    local settings = configuration.read(call.values.config, call.errors)
     add_given(settings, call.values)
     settings.nodes = configuration.nodes(call.values.node, settings.nodes)
-    return settings, source
+    return settings
+end
+
+-- What the library raises is the user's to read.
+local function attempt(code, hint, fn, ...)
+    local ok, result = pcall(fn, ...)
+    if not ok then
+        exits.fail(code, (tostring(result):gsub("^.-redlock: ", "")), hint)
+    end
+    return result
 end
 
 --- A client.
@@ -98,12 +117,9 @@ function connection.open(call, more)
     for name, value in pairs(more or {}) do
         settings[name] = value
     end
-    local ok, client = pcall(require("redlock").new, settings)
-    if ok then
-        return client, settings
-    end
-    local message = tostring(client):gsub("^.-redlock: ", "")
-    exits.fail(exits.CONFIGURATION, message, "Options: redlock " .. call.verb.name .. " --help")
+    local hint = ("Try: redlock %s --help"):format(call.verb.name)
+    attempt(exits.USAGE, hint, options.client, settings, nil, 1)
+    return attempt(exits.CONFIGURATION, hint, redlock.new, settings), settings
 end
 
 return connection

@@ -19,8 +19,10 @@ local function explain(problem, errors, who)
     elseif type(problem) ~= "table" then
         problem = { code = exits.SOFTWARE, message = problem }
     end
-    errors:write(errors:paint("red", who .. ": "), secrets.hide(problem.message), "\n")
-    if problem.hint then
+    if problem.message then
+        errors:write(errors:paint("red", who .. ": "), secrets.hide(problem.message), "\n")
+    end
+    if problem.message and problem.hint then
         errors:write(secrets.hide(problem.hint), "\n")
     end
     return problem.code
@@ -59,6 +61,7 @@ end
 -- @tparam {string,...} words what stands behind `redlock`
 -- @treturn number the exit code
 function command.main(words)
+    system.hide_credentials()
     local output, errors = terminal.new(io.stdout, 1), terminal.new(io.stderr, 2)
     local ok, result = xpcall(function()
         return run(words, output, errors)

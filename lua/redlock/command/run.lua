@@ -30,12 +30,14 @@ without the lock.]],
     options = {
         {
             long = "wait", short = "w", value = "DURATION", kind = "wait",
-            help = "how long to wait for the lock; forever, or what the configuration file says",
+            help = "how long to wait for the lock",
+            default = "forever",
         },
         { long = "try", short = "n", help = "do not wait: end if another holds it" },
         {
             long = "conflict-exit-code", short = "E", value = "CODE", kind = "exit_code",
-            help = "the exit code if the lock could not be had; 75, with --once-per 0",
+            help = "the exit code if another holds the lock",
+            default = "75; 0 with --once-per",
         },
         {
             long = "at-least", value = "DURATION", kind = "duration",
@@ -44,7 +46,7 @@ without the lock.]],
         },
         {
             long = "once-per", value = "DURATION", kind = "duration",
-            help = "--at-least DURATION --try; it is no failure if another has run within "
+            help = "--at-least DURATION --try, and it is no failure if another has run within "
                 .. "that time",
         },
         {
@@ -53,12 +55,14 @@ without the lock.]],
         },
         {
             long = "grace", value = "DURATION", kind = "duration",
-            help = "how long after SIGTERM the command may go on; 10s",
+            help = "how long after SIGTERM the command may go on",
+            default = "10s",
         },
         {
             long = "ttl", value = "DURATION", kind = "duration",
-            help = "the lease: so long after this machine has died, others get the lock; it is "
-                .. "renewed every third of it; 30s",
+            help = "the lease, renewed every third of it: so long after this machine has died, "
+                .. "others get the lock",
+            default = "30s",
         },
         { long = "fair", help = "come behind whoever waits already" },
         {
@@ -67,10 +71,10 @@ without the lock.]],
         },
         {
             long = "purpose", value = "TEXT",
-            help = "tell others what the lock is held for",
+            help = "what the lock is held for, for others to see",
         },
-        { long = "verbose", short = "v", help = "tell on stderr what happens" },
-        { long = "quiet", short = "q", help = "tell nothing: only the exit code speaks" },
+        { long = "verbose", short = "v", help = "say on stderr what happens" },
+        { long = "quiet", short = "q", help = "say nothing: only the exit code speaks" },
     },
     connects = true,
     exits = {

@@ -6,16 +6,19 @@ local secrets = {}
 
 -- Whatever stands before the last @ of a word may be a user and a password.
 local function hide_word(word)
-    local scheme, rest = word:match "^(.-://)(.*)$"
-    local host = (rest or word):match "^.*(@.*)$"
-    return host and (scheme or "") .. "***" .. host or word
+    if word:find "://" then
+        return nil
+    end
+    local host = word:match "^.*(@.*)$"
+    return host and "***" .. host
 end
 
 --- A text without the credentials of the URLs in it.
 -- @tparam string text
 -- @treturn string
 function secrets.hide(text)
-    return (text:gsub("[^%s\"']+", hide_word))
+    -- A password may hold blanks and quotes: rather too much of a line is hidden.
+    return (text:gsub("://[^\n]*@", "://***@"):gsub("[^%s\"']+", hide_word))
 end
 
 --- Whether a URL holds a password.

@@ -44,29 +44,37 @@ function usage.option(option)
         .. (option.value and " " .. option.value or "")
 end
 
--- Paragraphs are filled anew, but for what is indented.
-local function paragraphs(text)
+--- The paragraphs of a text, between empty lines.
+-- @treturn {string,...}
+function usage.split(text)
     local list = {}
-    for block in (text .. "\n\n"):gmatch "%s-\n*(.-)\n%s*\n" do
-        if block ~= "" then
-            list[#list + 1] = block:find "^  " and block or fill(block, "", 0)
-        end
+    for paragraph in (text:gsub("\n+$", "") .. "\n\n"):gmatch "(.-)\n\n+" do
+        list[#list + 1] = paragraph ~= "" and paragraph or nil
+    end
+    return list
+end
+
+-- They are filled anew, but for what is indented.
+local function paragraphs(text)
+    local list = usage.split(text)
+    for index, paragraph in ipairs(list) do
+        list[index] = paragraph:find "^  " and paragraph or fill(paragraph, "", 0)
     end
     return table.concat(list, "\n\n")
+end
+
+--- What an option does, and what holds without it.
+-- @treturn string
+function usage.help(option)
+    return option.help .. (option.default and (" (default: %s)"):format(option.default) or "")
 end
 
 local function list_options(title, options)
     local lines = { "\n", title, ":\n" }
     for _, option in ipairs(options) do
-        lines[#lines + 1] = entry(usage.option(option), option.help, 26)
+        lines[#lines + 1] = entry(usage.option(option), usage.help(option), 26)
     end
     return table.concat(lines)
-end
-
-local function own_options(verb)
-    local list = arguments.options(verb)
-    local count = #list - (verb.connects and #connection.options or 0)
-    return { (table.unpack or unpack)(list, 1, count) }
 end
 
 local function list_exits(verb)
@@ -75,7 +83,7 @@ local function list_exits(verb)
     end
     local lines = { "\nExit codes:\n" }
     for _, pair in ipairs(verb.exits) do
-        lines[#lines + 1] = entry(tostring(pair[1]), pair[2], 8)
+        lines[#lines + 1] = entry(tostring(pair[1]), pair[2], 9)
     end
     return table.concat(lines)
 end
@@ -101,7 +109,7 @@ function usage.of_verb(verb)
         ("Usage: redlock %s %s\n\n"):format(verb.name, verb.synopsis),
         paragraphs(summary .. (verb.about or "")),
         "\n",
-        list_options("Options", own_options(verb)),
+        list_options("Options", arguments.own_options(verb)),
     }
     if verb.connects then
         parts[#parts + 1] = list_options("Where the nodes are", connection.options)

@@ -9,14 +9,16 @@
 --                 command: they are another command; choices: what they may be
 --    about        paragraphs, in lines that are filled anew; one that begins with two blanks is kept
 --    options      { { long = "wait", short = "w", value = "DURATION", kind = "duration", help = "..." } }
---                 without value: a switch. kind: see redlock.command.values. many: may be repeated, and
---                 is a list. In `values` it stands as `wait`, with _ for -
+--                 Without value: a switch. default: what holds without it, in words. kind: see
+--                 redlock.command.values. many: may be repeated, and is a list. In `values` it stands as
+--                 `wait`, with _ for -
 --    connects     true: takes the options that say where the nodes are, too (redlock.command.connection)
 --    exits        { { 0, "what that means" }, ... }
 --    examples     { { "what it does", "redlock run ..." }, ... }
 --    run(call)    call.values, call.words, call.output, call.errors (see redlock.command.terminal);
 --                 returns the exit code, or nil for 0; or fails by redlock.command.exits.fail()
 --
+-- When a description changes, `make manual` writes docs/redlock.1 anew.
 -- @module redlock.command.verbs
 -- @local
 

@@ -1004,7 +1004,7 @@ bool rlk_lock_is_owing(const struct rlk_lock *lock)
 bool rlk_lock_is_untold(const struct rlk_lock *lock)
 {
     bool tells = lock->outcome == RLK_RELEASED && (lock->sent & ~lock->answered);
-    bool pays = lock->state == RLK_IDLE && lock->debts.owed_sent;
+    bool pays = lock->outcome != RLK_PENDING && lock->debts.owed_sent;
     return tells || (lock->outcome != RLK_UNAVAILABLE && pays);
 }
 

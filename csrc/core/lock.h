@@ -235,7 +235,7 @@ bool rlk_lock_is_done(const struct rlk_lock *lock);
  * will arrive. */
 bool rlk_lock_is_owing(const struct rlk_lock *lock);
 
-/* It has ended, with the answer to a release still under way: if that was not delivered, the lock
+/* It has its outcome, and the answer to a release is under way: if that was not delivered, the lock
  * wants to send it again. */
 bool rlk_lock_is_untold(const struct rlk_lock *lock);
 

@@ -234,6 +234,7 @@ static void hold(struct rlk_client *client, struct rlk_holding *holding)
     struct rlk_quorum *quorum =
         renew ? rlk_engine_quorum(client->engine) : rlk_loop_quorum(client->loop);
     rlk_holding_grant(holding, &client->call->lock, quorum);
+    rlk_lock_hand_over(&client->call->lock);
     rlk_list_append(&client->holdings, &holding->client_link);
     if (renew)
         rlk_engine_keep(client->engine, holding);

@@ -1076,6 +1076,21 @@ describe("who has ended", function()
         assert.is_false(d.lock:is_untold())
     end)
 
+    it("has not told all either if it was granted since", function()
+        local d = driver.new():acquire { wait_ms = 5000 }
+        d:answer_each { "granted", { reason = "held", ttl_ms = 100 }, { reason = "held", ttl_ms = 100 } }
+        d:pull()
+        d:jump()
+        d:answer(2, "granted")
+        assert.is_false(d.lock:is_untold())
+        d:answer(3, "granted")
+        assert.equal("acquired", d.lock.outcome)
+        assert.is_true(d.lock:is_untold())
+        d:answer(1, "disconnected")
+        assert.is_false(d.lock:is_untold())
+        assert.is_true(d.lock:is_owing())
+    end)
+
     it("has not told all while a node has not answered a release that a majority did", function()
         local d = driver.owner():put "release"
         d:answer(1, "granted")

@@ -1078,7 +1078,8 @@ describe("who has ended", function()
 
     it("has not told all either if it was granted since", function()
         local d = driver.new():acquire { wait_ms = 5000 }
-        d:answer_each { "granted", { reason = "held", ttl_ms = 100 }, { reason = "held", ttl_ms = 100 } }
+        local held = { reason = "held", ttl_ms = 100 }
+        d:answer_each { "granted", held, held }
         d:pull()
         d:jump()
         d:answer(2, "granted")

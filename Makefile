@@ -174,19 +174,23 @@ test: ## all specs under Lua 5.4 and under LuaJIT
 	    for other in $$others; do wait $$other || status=1; done; \
 	    for lua in $(filter-out $(WATCHED),$(LUAS)); do cat build/$$lua/specs.log; done; exit $$status
 
-asan: ## specs under the address and undefined-behaviour sanitizers
-	@$(MAKE) specs SANITIZE=address,undefined
-
-tsan: ## specs under the thread sanitizer
-	@$(MAKE) specs SANITIZE=thread
-
 VALGRIND := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
     --error-exitcode=99 --fair-sched=yes --keep-debuginfo=yes --num-callers=30
 
-# What takes the paths where memory changes hands, and is short.
-VALGRIND_SPEC ?= $(or $(wildcard spec/lock_spec.lua spec/client_spec.lua spec/quorum_spec.lua),spec)
+# A representative part for each: where memory changes hands, where threads meet; the engine is in all.
+# All specs with ASAN_SPEC=spec and so on; a SPEC that is named goes before.
+part = $(if $(filter command line,$(origin SPEC)),$(SPEC),$(wildcard $(1:%=spec/%_spec.lua)))
+VALGRIND_SPEC ?= $(call part,client quorum)
+ASAN_SPEC ?= $(call part,client watchdog waiting event_loops fuzz/fuzz core/node core/wire)
+TSAN_SPEC ?= $(call part,client watchdog waiting event_loops)
 
-valgrind: ## specs under valgrind, a representative part; all with VALGRIND_SPEC=spec
+asan: ## specs under the address and undefined-behaviour sanitizers; all with ASAN_SPEC=spec
+	@$(MAKE) specs SANITIZE=address,undefined SPEC='$(ASAN_SPEC)'
+
+tsan: ## specs under the thread sanitizer; all with TSAN_SPEC=spec
+	@$(MAKE) specs SANITIZE=thread SPEC='$(TSAN_SPEC)'
+
+valgrind: ## specs under valgrind; all with VALGRIND_SPEC=spec
 	@$(MAKE) specs UNDER='$(VALGRIND)' SPEC='$(VALGRIND_SPEC)'
 
 bench: $(FLOOR) ## pairs per second, latency, hand-over and more, in turns with bare hiredis

@@ -1,6 +1,6 @@
 -- Fences: whoever holds a lock has a higher number than everybody who held it before.
 
-local build = require "support.build"
+local clock = require "support.clock"
 local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"
@@ -201,25 +201,13 @@ describe("fences of several processes", function()
         rises(fences_of(nodes))
     end)
 
-    -- The library that shifts a program's wall clock, where the interpreter can bear it.
-    local function clock_shifter()
-        if build.has "address" or build.has "thread" then
-            return nil, "a sanitizer has to come first"
-        end
-        local pipe = io.popen("ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null")
-        local path = pipe:read("*l")
-        pipe:close()
-        return path, "libfaketime is not installed"
-    end
-
     it("rise, though a clock is an hour behind and another an hour ahead", function()
-        local shifter, why_not = clock_shifter()
-        if not shifter then
+        local why_not = clock.why_not()
+        if why_not then
             pending(why_not)
             return
         end
-        local shifted = "LD_PRELOAD=" .. shifter .. " FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME="
-        local env = { "", shifted .. "-3600", shifted .. "+3600", shifted .. "-60" }
+        local env = { "", clock.shifted(-3600), clock.shifted(3600), clock.shifted(-60) }
         local behind = os.time() * 1000000 - HOUR_US / 2
         for _, list in ipairs { one, nodes } do
             local fences = fences_of(list, env)

@@ -2,6 +2,7 @@
 
 local keeper = require "keeper"
 local process = require "support.process"
+local program = require "command.program"
 local redlock = require "redlock"
 local quorum = require "support.quorum"
 local servers = require "servers"
@@ -66,6 +67,22 @@ describe("the README", function()
         local fence = assert(lines[1]:match("^order:42 is mine, with the fence (%d+)$"))
         assert.equal(fence, quorum.ballot(server:cli("GET", "{order:42}:fence")))
         assert.equal("0", server:cli("EXISTS", "order:42"))
+    end)
+
+    it("shows how it is used from the shell", function()
+        local server, folder = servers.start_one(), keeper.new()
+        folder:save("redlock", ('#!/bin/sh\nexec %s "$@"\n'):format(program.path))
+        folder:settle()
+        program.shell("chmod +x " .. folder.dir .. "/redlock")
+        local path = folder.dir .. ":" .. os.getenv "PATH"
+        local lines, status, errors = process.run {
+            command = block("sh", 1), env = { REDIS_URL = server.url, PATH = path },
+        }
+        folder:close()
+        assert.equal(0, status)
+        assert.matches("^the report, with the fence %d+$", lines[1])
+        assert.equal("not again: 75", lines[2])
+        assert.matches('^redlock run: "report" is held by %S+:%d+ for %S+\n$', errors)
     end)
 
     it("names files and make targets that exist", function()

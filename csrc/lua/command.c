@@ -1,9 +1,12 @@
 /* core.command(): what the redlock command needs of the system, and programs that only lock do not. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -16,6 +19,14 @@
 
 #define POLLED_MAX 8
 #define CAUGHT_MAX 32
+
+static int push_failure(lua_State *L, int failure)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(failure));
+    lua_pushinteger(L, failure);
+    return 3;
+}
 
 /* ---- terminals ---- */
 
@@ -113,9 +124,7 @@ static int catch_signals(lua_State *L)
         lua_pushinteger(L, fd);
         return 1;
     }
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(errno));
-    return 2;
+    return push_failure(L, errno);
 }
 
 /* read_signal(fd) -> number | nil */
@@ -184,6 +193,37 @@ static int file_mode(lua_State *L)
     return 1;
 }
 
+/* 0, or why the file cannot be run. */
+static int try_executable(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status))
+        return errno;
+    return S_ISREG(status.st_mode) && access(path, X_OK) == 0 ? 0 : EACCES;
+}
+
+/* find_command(name) -> true if there is such a command, in PATH unless it is a path itself | nil,
+ * message, errno */
+static int find_command(lua_State *L)
+{
+    char path[PATH_MAX];
+    const char *name = luaL_checkstring(L, 1), *folders = getenv("PATH");
+    int failure = strchr(name, '/') || !folders ? try_executable(name) : ENOENT;
+    while (failure && folders && !strchr(name, '/')) {
+        size_t len = strcspn(folders, ":");
+        snprintf(path, sizeof path, "%.*s%s/%s", (int)len, folders, len ? "" : ".", name);
+        int found = try_executable(path);
+        failure = found == ENOENT || found == ENOTDIR ? failure : found;
+        if (!folders[len])
+            break;
+        folders += len + 1;
+    }
+    if (failure)
+        return push_failure(L, failure);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
 /* hide_credentials(): in the list of processes. */
 static int hide_credentials(lua_State *L)
 {
@@ -207,6 +247,7 @@ static const luaL_Reg functions[] = {
     {"poll", poll_all},
     {"sleep", sleep_for},
     {"file_mode", file_mode},
+    {"find_command", find_command},
     {"hide_credentials", hide_credentials},
     {NULL, NULL},
 };

@@ -33,15 +33,23 @@ function holder.name(identity)
     return terminal.printable(what and ("%s (%s)"):format(who, what) or who)
 end
 
---- @tparam {table,...} nodes as client:info() gives them
+--- Who it is, and since when.
+-- @tparam {table,...} nodes as client:info() gives them
+-- @treturn ?string such as "web3:4711 (nightly report)"; nil if nobody is seen to hold it
+-- @treturn ?number seconds, if that is known
+function holder.find(nodes)
+    local held = find(nodes)
+    if held then
+        return held.holder and holder.name(held.holder) or "another", held.age
+    end
+end
+
+--- Both in words.
+-- @tparam {table,...} nodes as client:info() gives them
 -- @treturn ?string such as "web3:4711 (nightly report) for 3m"; nil if nobody is seen to hold it
 function holder.describe(nodes)
-    local held = find(nodes)
-    if not held then
-        return nil
-    end
-    local who = held.holder and holder.name(held.holder) or "another"
-    return who .. (held.age and " for " .. duration.format(held.age) or "")
+    local who, age = holder.find(nodes)
+    return who and who .. (age and " for " .. duration.format(age) or "")
 end
 
 return holder

@@ -39,6 +39,13 @@ function Reporter:note(text)
     end
 end
 
+--- What a person wants to know, and cron does not have to send by mail.
+function Reporter:tell(text)
+    if self.verbose or (self.errors.is_terminal and not self.quiet) then
+        write(self, "dim", text)
+    end
+end
+
 --- A line that stands until the next one; on a terminal only.
 function Reporter:progress(text)
     if self.shows_progress then

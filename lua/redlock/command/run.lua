@@ -41,8 +41,9 @@ without the lock.]],
         },
         {
             long = "at-least", value = "DURATION", kind = "duration",
-            help = "nobody else gets the lock until so long after the start, even if the "
-                .. "command was quick: for cron on machines whose clocks differ by less",
+            help = "nobody else gets the lock until so long after the start, even if the command "
+                .. "was quick or this machine has died: for cron on machines whose clocks "
+                .. "differ by less",
         },
         {
             long = "once-per", value = "DURATION", kind = "duration",

@@ -6,6 +6,7 @@ local connection = require "redlock.command.connection"
 local duration = require "redlock.command.duration"
 local exits = require "redlock.command.exits"
 local failure = require "redlock.failure"
+local holder = require "redlock.command.holder"
 local Job = require "redlock.command.job"
 local Loop = require "redlock.command.loop"
 local Reporter = require "redlock.command.reporter"
@@ -49,6 +50,23 @@ local function command_of(call)
         return { "/bin/sh", "-c", call.words[2] }
     end
     return { (table.unpack or unpack)(call.words, 2) }
+end
+
+local function fail_to_run(call, failure_number, why)
+    local command, hint = call.words[2], nil
+    local code = failure_number == NO_SUCH_FILE and exits.NOT_FOUND or exits.NOT_EXECUTABLE
+    if code == exits.NOT_FOUND and command:find "%s" and not call.values.shell then
+        hint = "A whole shell command goes behind --shell"
+    end
+    return code, ("cannot run %q: %s"):format(command, why), hint
+end
+
+-- Before anybody waits for a lock, or is kept from it by --at-least.
+local function check_command(call)
+    local found, message, number = system.find_command(command_of(call)[1])
+    if not found then
+        exits.fail(fail_to_run(call, number, message))
+    end
 end
 
 -- The terms of the lock; what is not given is up to the configuration file.
@@ -119,47 +137,48 @@ local function die(signal, whole_job)
     return 128 + signal -- it was ignored
 end
 
-local function hold_reason(run)
-    local text
+local function find_holder(run)
+    local who, age
     run.loop:run(function()
         local nodes = run.client:info(run.name)
-        text = nodes and require("redlock.command.holder").describe(nodes)
+        if nodes then
+            who, age = holder.find(nodes)
+        end
     end)
-    return text
+    return who or "another", age
 end
 
+-- It is no failure that another has run it: that is what --once-per is for.
+local function tell_once(run, period)
+    local who, age = find_holder(run)
+    run.reporter:tell(("%s was started within the last %s, %sby %s"):format(failure.quote(run.name),
+        duration.format(period), age and duration.format(age) .. " ago " or "", who))
+end
+
+local function explain_conflict(run, code)
+    local who, age = find_holder(run)
+    local since = age and " for " .. duration.format(age) or ""
+    local message = ("%s is held by %s%s"):format(failure.quote(run.name), who, since)
+    if code == "timeout" then
+        message = ("%s; waited %s in vain"):format(message, duration.format(run.wait))
+    end
+    return message
+end
+
+-- The lock was not acquired: exit code, message, hint.
 local function refuse(call, run, message, code)
     local given = call.values
-    local exit_code = exits.of(code)
-    local hint
-    if exit_code == exits.LOCKED then
-        local who = hold_reason(run)
-        message = ("%s is held by %s"):format(failure.quote(run.name), who or "another")
-        if code == "timeout" then
-            message = ("%s; waited %s in vain"):format(message, duration.format(run.wait))
-        end
-        exit_code = given.conflict_exit_code or (given.once_per and exits.OK) or exit_code
-        if given.once_per then
-            run.reporter:note(("%s ran within the last %s, or still runs: %s"):format(
-                failure.quote(run.name), duration.format(given.once_per), message))
-            return exit_code
-        end
+    local exit_code, hint = exits.of(code), nil
+    if exit_code == exits.LOCKED and given.once_per then
+        tell_once(run, given.once_per)
+        return given.conflict_exit_code or exits.OK
+    elseif exit_code == exits.LOCKED then
+        message = explain_conflict(run, code)
+        exit_code = given.conflict_exit_code or exit_code
     elseif code == "unavailable" then
         hint = "Try: redlock doctor"
     end
-    if given.quiet then
-        message = nil
-    end
     return exit_code, message, hint
-end
-
-local function fail_to_run(call, state)
-    local code = state.failure == NO_SUCH_FILE and exits.NOT_FOUND or exits.NOT_EXECUTABLE
-    local hint
-    if code == exits.NOT_FOUND and call.words[2]:find "%s" and not call.values.shell then
-        hint = "A whole shell command goes behind --shell"
-    end
-    return code, ("cannot run %q: %s"):format(call.words[2], state.why), hint
 end
 
 local function tell_end(run, state)
@@ -192,7 +211,7 @@ local function conclude(call, run, state)
         run.loop:run(function()
             run.lock:release()
         end)
-        return fail_to_run(call, state)
+        return fail_to_run(call, state.failure, state.why)
     elseif state.reason == "unguarded" then
         return exits.SYSTEM, "the warden of the command was killed, and so was the command"
     end
@@ -208,6 +227,7 @@ end
 -- @treturn number the exit code
 return function(call)
     check(call)
+    check_command(call)
     local run = open(call)
     prepare(run, call)
     local lock, message, code, signal = waiting.acquire(run)
@@ -227,7 +247,7 @@ return function(call)
     close(run)
     if state.killed == signals.INT and not state.reason then
         return die(signals.INT, state.had_terminal) -- so that a script around us ends, too
-    elseif exit_code ~= exits.OK and message then
+    elseif message and not call.values.quiet then
         exits.fail(exit_code, message, hint)
     end
     return exit_code

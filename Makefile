@@ -56,7 +56,7 @@ C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] spec/*/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
 LUA_FOLDERS := $(wildcard lua spec examples bench $(SCRIPTS))
 
-.PHONY: build specs everything help test lint format bench bench-nginx demo asan tsan valgrind docs manual env \
+.PHONY: build specs everything help test lint format bench bench-peers bench-nginx demo asan tsan valgrind docs manual env \
     rock check-rock install clean FORCE
 .DELETE_ON_ERROR:
 
@@ -196,6 +196,10 @@ valgrind: ## specs under valgrind; all with VALGRIND_SPEC=spec
 bench: $(FLOOR) ## pairs per second, latency, hand-over and more, in turns with bare hiredis
 	@for lua in $(LUAS); do $(MAKE) -s build LUA=$$lua || exit 1; done
 	@$(VARIABLES) $(LUA) bench/run.lua $(ARGS)
+
+bench-peers: ## the same beside other lock libraries, from npm, PyPI, the Go module proxy and Maven
+	@sh bench/peers/install.sh
+	@$(MAKE) -s bench ARGS='--peers $(ARGS)'
 
 bench-nginx: ## requests per second in nginx, under wrk, beside locks written by hand on cosockets
 	@$(MAKE) -s build LUA=luajit

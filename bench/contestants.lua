@@ -1,6 +1,8 @@
 --- Who takes part: what each contestant is called, and the command that starts its driver.
 -- Every driver takes the ports of its Redis nodes, reads lines and answers each by one line; what
--- lines there are stands in bench/peers/README.md. An answer "no: REASON" says what it cannot do.
+-- lines there are stands in bench/peers/README.md.
+
+local shell = require "shell"
 
 local contestants = {}
 
@@ -26,8 +28,10 @@ end
 
 local function add_floor(list, root, name, arguments, plays)
     local program = root .. FLOOR
-    add(list, { name = name, command = program .. " " .. arguments, plays = plays },
-        program, "make everything")
+    add(list, {
+        name = name, command = program .. " " .. arguments, plays = plays,
+        version = shell.output("pkg-config --modversion hiredis"):match("^%S+"),
+    }, program, "make everything")
 end
 
 local OURS = "env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 'LUA_PATH=%slua/?.lua;%slua/?/init.lua;;'"
@@ -39,13 +43,74 @@ local function add_ours(list, root, lua, host)
         name = "ours, " .. (host == "blocking" and lua or host),
         command = OURS:format(root, root, build, lua, root, host),
         plays = host == "blocking" and "pairs processes hold first" or "many callers waiters",
+        version = shell.output(lua .. " -v"):match("^%S+ %S+") .. ", "
+            .. shell.output("git describe --always --dirty"):match("^%S+"),
     }, build .. "/redlock/core.so", "make LUA=" .. lua)
+end
+
+local NODE = "env NODE_PATH=BUILD/node/node_modules node --expose-gc "
+
+-- Each is installed from a folder of bench/peers, whose manifest pins its version. In the command,
+-- BUILD and PEERS are folders.
+local PEERS = {
+    {
+        name = "node-redlock", folder = "node", manifest = "package.json",
+        version = '"redlock": "([^"]+)"',
+        command = NODE .. "PEERS/node/node_redlock.js",
+    },
+    {
+        name = "redis-semaphore", folder = "node", manifest = "package.json",
+        version = '"redis%-semaphore": "([^"]+)"',
+        command = NODE .. "PEERS/node/redis_semaphore.js",
+    },
+    {
+        name = "redis-py", folder = "python", manifest = "requirements.txt",
+        version = "redis==(%S+)", command = "BUILD/python/bin/python PEERS/python/redis_py.py",
+    },
+    {
+        name = "pottery", folder = "python", manifest = "requirements.txt",
+        version = "pottery==(%S+)",
+        command = "BUILD/python/bin/python PEERS/python/pottery_redlock.py",
+    },
+    {
+        name = "redsync", folder = "go", manifest = "go.mod", version = "redsync/v4 v(%S+)",
+        command = "BUILD/go/peer",
+    },
+    {
+        name = "rueidislock", folder = "rueidislock", manifest = "go.mod",
+        version = "rueidislock v(%S+)", command = "BUILD/rueidislock/peer",
+    },
+    {
+        name = "Redisson", folder = "redisson", manifest = "pom.xml",
+        version = "<artifactId>redisson</artifactId>%s*<version>([^<]+)<",
+        command = "java -cp 'BUILD/redisson:BUILD/redisson/*' Peer",
+    },
+    {
+        name = "redlock4j", folder = "redlock4j", manifest = "pom.xml",
+        version = "<groupId>org.codarama</groupId>%s*<artifactId>redlock4j</artifactId>"
+            .. "%s*<version>([^<]+)<",
+        command = "java -cp 'BUILD/redlock4j:BUILD/redlock4j/*' Peer",
+    },
+}
+
+local function add_peer(list, root, peer)
+    local build, peers = root .. "build/peers", root .. "bench/peers"
+    local manifest = shell.read(("%s/%s/%s"):format(peers, peer.folder, peer.manifest))
+    add(list, {
+        name = peer.name, version = manifest:match(peer.version),
+        command = (peer.command:gsub("BUILD", build):gsub("PEERS", peers)),
+    }, ("%s/%s.installed"):format(build, peer.folder), "make bench-peers")
+    local reason = shell.read(("%s/%s.absent"):format(build, peer.folder)):match("[^\n]+")
+    if reason then
+        list[#list].absent = "cannot be installed here: " .. reason
+    end
 end
 
 --- All contestants, in the order of the tables.
 -- @tparam string root of the checkout: empty, or with a slash at its end
--- @treturn {table,...} each `{ name, command, plays, absent }`
-function contestants.list(root)
+-- @tparam boolean with_peers those that are no Debian packages, too
+-- @treturn {table,...} each `{ name, version, command, plays, absent }`
+function contestants.list(root, with_peers)
     local list = {}
     add_floor(list, root, "hiredis", "plain", "pairs many processes callers first")
     add_floor(list, root, "hiredis, eager", "eager", "pairs")
@@ -54,18 +119,10 @@ function contestants.list(root)
     add_ours(list, root, "luajit", "blocking")
     add_ours(list, root, "lua5.4", "cqueues")
     add_ours(list, root, "lua5.4", "luv")
-    return list
-end
-
--- "ours" chooses all of ours, "node-redlock" that one.
-local function is_chosen(name, wanted)
-    local plain = name:gsub("[^%w%-%.]+", "-")
-    for word in wanted:gmatch("[^,]+") do
-        if plain:find(word, 1, true) == 1 then
-            return true
-        end
+    for _, peer in ipairs(with_peers and PEERS or {}) do
+        add_peer(list, root, peer)
     end
-    return wanted == ""
+    return list
 end
 
 --- Whether one takes part in a contest.
@@ -75,6 +132,17 @@ end
 function contestants.plays(contestant, contest)
     local list = contestant.plays
     return not list or (" " .. list .. " "):find(" " .. contest .. " ", 1, true) ~= nil
+end
+
+-- "ours" chooses all of ours, "node-redlock" that one.
+local function is_chosen(name, wanted)
+    local plain = name:gsub("[^%w%-%.]+", "-"):lower()
+    for word in wanted:lower():gmatch("[^,]+") do
+        if plain:find(word, 1, true) == 1 then
+            return true
+        end
+    end
+    return wanted == ""
 end
 
 --- Those that a list of beginnings of names chooses, such as `ours,hiredis`.

@@ -22,11 +22,11 @@ local tables = require "tables"
 
 local USAGE = [[
 usage: bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N]
-    [--seconds S] [--warmup S] [--locks 10000,100000] [--ttl S] [--raw] [--realtime] [--out FOLDER]
     [--seconds S] [--warmup S] [--locks 10000,100000] [--ttl S] [--raw] [--realtime]
-    [--out FOLDER]
-                   3: 64 callers, 64 names; 4: one name, contended; 5: many locks kept alive;
-                   6: start-up. All unless given
+    [--peers] [--out FOLDER]
+    --scenes       1: one node, one caller; 2: five nodes, one caller, then with one stopped, then
+                   killed; 3: 64 callers, 64 names; 4: one name, contended; 5: many locks kept
+                   alive; 6: start-up. All unless given
     --contestants  beginnings of names; all unless given
     --rounds       how often each has its turn; a fifth of it in scene 4, a third in scene 6
     --seconds      how long a turn takes; ten times as long in scene 4
@@ -35,11 +35,12 @@ usage: bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N]
     --ttl          the lease in scene 5, in seconds
     --raw          leaves it to the scheduler where everybody runs
     --realtime     servers and contestants go before whatever else runs; needs the right to do so
+    --peers        with those that `make bench-peers` installs
     --out          where results.json, results.txt and the plots go]]
 local DEFAULTS = {
     scenes = "1,2,3,4,5,6", contestants = "", rounds = 15, seconds = 0.2, warmup = 0.5,
     locks = "10000,100000", ttl = 10, raw = false,
-    realtime = false, out = "",
+    realtime = false, peers = false, out = "",
 }
 local SCENES = {
     one_caller.on_one_node, one_caller.on_five_nodes, many_callers.all, contended.all,
@@ -80,7 +81,8 @@ end
 local function main()
     local options = command_line.parse(arg, DEFAULTS, USAGE)
     options.locks = command_line.numbers(options.locks)
-    options.contestants = contestants.choose(contestants.list(root), options.contestants)
+    options.contestants = contestants.choose(
+        contestants.list(root, options.peers), options.contestants)
     options.place = quiet.begin(options)
     local results = play(options)
     quiet.finish()

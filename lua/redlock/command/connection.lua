@@ -101,7 +101,7 @@ end
 local function attempt(code, hint, fn, ...)
     local ok, result = pcall(fn, ...)
     if not ok then
-        exits.fail(code, (tostring(result):gsub("^.-redlock: ", "")), hint)
+        exits.misuse(result, code, hint)
     end
     return result
 end

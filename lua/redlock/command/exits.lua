@@ -25,6 +25,15 @@ function exits.fail(code, message, hint)
     error({ code = code, message = message, hint = hint }, 0)
 end
 
+--- Ends the verb for what the library raised: as misuse, without the place in our sources.
+-- @param problem
+-- @tparam[opt] number code
+-- @tparam[opt] string hint
+function exits.misuse(problem, code, hint)
+    local message = tostring(problem):gsub("^.-redlock: ", "")
+    exits.fail(code or exits.USAGE, message, hint)
+end
+
 local by_failure = {
     locked = exits.LOCKED,
     timeout = exits.LOCKED,

@@ -7,6 +7,8 @@ local terminal = require "redlock.command.terminal"
 
 local holder = {}
 
+local TOKEN_SHOWN = 8 -- characters
+
 -- The token that most nodes hold; it is the owner's, if that is a majority.
 local function find(nodes)
     local counts, best = {}, nil
@@ -31,6 +33,28 @@ function holder.name(identity)
     end
     local what = purpose ~= "" and purpose or name ~= "redlock" and name
     return terminal.printable(what and ("%s (%s)"):format(who, what) or who)
+end
+
+--- The token that most nodes hold.
+-- @tparam {table,...} nodes as client:info() gives them
+-- @treturn ?table one of the nodes that hold it; nil if none holds any
+-- @treturn number how many do
+function holder.owner(nodes)
+    local best = find(nodes)
+    local votes = 0
+    for _, node in ipairs(nodes) do
+        votes = votes + (best and node.token == best.token and 1 or 0)
+    end
+    return best, votes
+end
+
+--- A token, which is a secret: who knows it can release the lock.
+-- @tparam string token
+-- @tparam[opt] boolean full whether it is shown nevertheless
+-- @treturn string
+function holder.token(token, full)
+    local shown = terminal.printable(token)
+    return (full or #shown <= TOKEN_SHOWN) and shown or shown:sub(1, TOKEN_SHOWN) .. ".."
 end
 
 --- Who it is, and since when.

@@ -2,6 +2,8 @@
 -- @module redlock.command.json
 -- @local
 
+local utf8 = require "redlock.command.utf8"
+
 local json = {}
 
 -- An array, also when it is empty.
@@ -12,36 +14,16 @@ local escapes = {
     ["\t"] = "\\t",
 }
 
--- How long the UTF-8 character at that place is; nil if there is none.
-local function utf8_length(text, at)
-    local first = text:byte(at)
-    if first < 0x80 then
-        return 1
-    end
-    local length = first >= 0xC2 and first < 0xE0 and 2 or first >= 0xE0 and first < 0xF0 and 3
-        or first >= 0xF0 and first < 0xF5 and 4
-    local second = text:byte(at + 1)
-    if not length or not second
-        or (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F)
-        or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
-        return nil
-    end
-    local rest = text:sub(at + 1, at + length - 1)
-    return #rest == length - 1 and not rest:find "[^\128-\191]" and length or nil
-end
-
 -- JSON is text: a byte that is none stands as the character of its number.
 local function to_utf8(text)
     if not text:find "[\128-\255]" then
         return text
     end
-    local parts, at = {}, 1
-    while at <= #text do
-        local length = utf8_length(text, at)
-        local byte = text:byte(at)
-        parts[#parts + 1] = length and text:sub(at, at + length - 1)
+    local parts = {}
+    for bytes, is_character in utf8.characters(text) do
+        local byte = bytes:byte()
+        parts[#parts + 1] = is_character and bytes
             or string.char(0xC0 + math.floor(byte / 64), 0x80 + byte % 64)
-        at = at + (length or 1)
     end
     return table.concat(parts)
 end

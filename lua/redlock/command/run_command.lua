@@ -100,7 +100,7 @@ local function open(call)
     run.loop:serve(client)
     local ok, lock = pcall(client.lock, client, run.name, { wait = run.wait })
     if not ok then
-        exits.fail(exits.USAGE, (tostring(lock):gsub("^.-redlock: ", "")))
+        exits.misuse(lock)
     end
     run.lock = lock
     return run

@@ -2,6 +2,8 @@
 -- @module redlock.command.terminal
 -- @local
 
+local utf8 = require "redlock.command.utf8"
+
 local terminal = {}
 
 local Terminal = {}
@@ -50,13 +52,38 @@ function Terminal:width()
     return columns or WIDTH
 end
 
---- A text as a terminal may show it: what would move its cursor is written as \x1b.
+--- How many lines it has; nil if there is no end of them.
+-- @treturn ?number
+function Terminal:height()
+    return self.is_terminal and require("redlock.command.system").rows(self.fd) or nil
+end
+
+local function escape(bytes)
+    return (bytes:gsub(".", function(byte)
+        return ("\\x%02x"):format(byte:byte())
+    end))
+end
+
+-- The control characters beyond ASCII, and those that turn the direction of what is written.
+local function is_harmful(character)
+    return character:find "^\194[\128-\159]" or character:find "^\226\128[\170-\174]"
+        or character:find "^\226\129[\166-\169]"
+end
+
+--- A text as a terminal may show it: what would move its cursor, or is no text, is written as \x1b.
 -- @tparam string text
 -- @treturn string
 function terminal.printable(text)
-    return (text:gsub("%c", function(character)
-        return ("\\x%02x"):format(character:byte())
-    end))
+    local shown = text:gsub("%c", escape)
+    if not shown:find "[\128-\255]" then
+        return shown
+    end
+    local parts = {}
+    for bytes, is_character in utf8.characters(shown) do
+        local is_fine = is_character and not is_harmful(bytes)
+        parts[#parts + 1] = is_fine and bytes or escape(bytes)
+    end
+    return table.concat(parts)
 end
 
 return terminal

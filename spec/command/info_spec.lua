@@ -1,0 +1,206 @@
+-- `redlock info NAME`: who holds a lock, what each node has, who waits, and what the exit code says.
+
+local inbox = require "support.inbox"
+local json = require "support.json"
+local process = require "support.process"
+local program = require "command.program"
+local quorum = require "support.quorum"
+local servers = require "servers"
+
+local nodes, client
+
+local function info(name, ...)
+    local words = { "info", name, "--timeout", "5s", ... }
+    local given = {}
+    for index, word in ipairs(words) do
+        given[index] = word
+    end
+    if not table.concat(words, " "):find("--node", 1, true) then
+        for _, node in ipairs(nodes) do
+            given[#given + 1] = "--node"
+            given[#given + 1] = node.url
+        end
+    end
+    local result = program.run(given)
+    return table.concat(result.output, "\n"), result.status, result.errors
+end
+
+local function look(name, ...)
+    local output, status, errors = info(name, "--json", ...)
+    assert.equal("", errors)
+    return json.read(output), status
+end
+
+setup(function()
+    nodes = quorum.start(3)
+    client = nodes:client { identity = "nightly report" }
+end)
+
+teardown(function()
+    quorum.close_clients()
+    servers.stop_all()
+end)
+
+after_each(function()
+    process.stop_all()
+    inbox.close_all()
+    nodes:ask_all "FLUSHALL"
+end)
+
+describe("info of a lock that is held", function()
+    local lock
+
+    before_each(function()
+        lock = assert(client:acquire("order:42", { ttl = 60 }))
+        assert.is_true(nodes:comes_to(3, "order:42"))
+    end)
+
+    after_each(function()
+        lock:release()
+    end)
+
+    it("says who holds it, and what each node has", function()
+        local seen, status = look "order:42"
+        assert.equal(0, status)
+        assert.equal("held", seen.state)
+        assert.equal(3, seen.votes)
+        assert.equal(lock.fence, seen.fence)
+        assert.matches(" redlock nightly report$", seen.holder)
+        assert.is_true(seen.ttl > 0 and seen.ttl <= 60)
+        assert.is_true(seen.age >= 0 and seen.age < 60)
+        for index, node in ipairs(seen.nodes) do
+            assert.equal(nodes[index].url:match "//(.*)", node.node)
+            assert.equal(lock.fence, node.fence)
+            assert.equal(0, node.waiters)
+        end
+    end)
+
+    it("says it in words that fit the width", function()
+        local output, status = info "order:42"
+        assert.equal(0, status)
+        assert.matches("^order:42\n  held by  .*%(nightly report%), for ", output)
+        assert.matches("on 3 of 3 nodes\n", output)
+        assert.matches(("fence    %.0f\n"):format(lock.fence), output)
+        for line in output:gmatch "[^\n]+" do
+            assert.is_true(#line <= 80, line)
+        end
+    end)
+
+    it("shows the token shortened, and in full only when told to", function()
+        for _, output in ipairs { (info "order:42"), (info("order:42", "--json")) } do
+            assert.is_nil(output:find(lock.token, 1, true))
+            assert.is_truthy(output:find(lock.token:sub(1, 8) .. "..", 1, true))
+        end
+        assert.is_truthy((info("order:42", "--full")):find(lock.token, 1, true))
+        assert.equal(lock.token, look("order:42", "--full").token)
+    end)
+
+    it("lists the waiters in the order of their arrival, from all nodes", function()
+        local boxes = {}
+        for index, node in ipairs(nodes) do
+            boxes[index] = inbox.open(node)
+        end
+        local now = os.time() * 1e6
+        boxes[1]:join("order:42", 7, ("%.0f"):format(now - 3e6))
+        boxes[2]:join("order:42", 8, ("%.0f"):format(now - 9e6))
+        local seen = look "order:42"
+        assert.equal(2, #seen.queue)
+        assert.equal("8", seen.queue[1].id)
+        assert.equal(boxes[2].channel, seen.queue[1].inbox)
+        assert.is_true(seen.queue[1].waits >= 9 and seen.queue[1].waits < 60)
+        assert.equal("7", seen.queue[2].id)
+        assert.equal(1, seen.queue[2].nodes)
+        assert.equal(1, seen.nodes[1].waiters)
+        local first = boxes[2].channel:match ":(........)" .. "/8 "
+        assert.matches("waiter +waits +on nodes\n" .. first, (info "order:42"))
+    end)
+
+    it("says of whom it was told that the lock is free", function()
+        nodes:ask(1, "SET", inbox.side("order:42", "claim"), "redlock:abc/9", "PX", "60000")
+        local seen = look "order:42"
+        assert.is_true(seen.queue[1].told)
+        assert.equal(0, seen.queue[1].nodes)
+        assert.matches("was told, and is to come", (info "order:42"))
+    end)
+
+    it("shows what a node said instead of an answer", function()
+        nodes[3]:stop()
+        local output, status = info "order:42"
+        assert.equal(0, status)
+        assert.matches("on 2 of 3 nodes", output)
+        assert.matches(nodes[3].port .. ": unreachable %(Connection refused%)", output)
+        nodes[3]:restart()
+    end)
+
+    it("cannot tell when too few nodes answer", function()
+        nodes[2]:stop()
+        nodes[3]:stop()
+        local seen, status = look "order:42"
+        assert.equal("unknown", seen.state)
+        assert.equal(69, status)
+        nodes[2]:restart()
+        nodes[3]:restart()
+    end)
+end)
+
+describe("info of a lock that is not held", function()
+    it("says so", function()
+        local seen, status = look "nothing"
+        assert.equal("free", seen.state)
+        assert.equal(1, status)
+        assert.matches("nobody holds it", (info "nothing"))
+    end)
+
+    it("tells what stands on too few nodes from what is held", function()
+        nodes:ask(1, "SET", "left", "a token of somebody", "PX", "60000")
+        local seen, status = look "left"
+        assert.equal("partly", seen.state)
+        assert.equal(1, seen.votes)
+        assert.equal(1, status)
+        assert.matches("on too few nodes", (info "left"))
+    end)
+
+    it("escapes what would move the cursor, or turn the text", function()
+        local name = "a\27[31m\n\194\155\226\128\174\255ü"
+        nodes:ask_all("SET", name, "t\27]0;title\7oken", "PX", "60000")
+        local output, status = info(name, "--full")
+        assert.equal(0, status)
+        assert.is_nil(output:find "[%z\1-\9\11-\31\127]")
+        assert.matches("^a\\x1b%[31m\\x0a\\xc2\\x9b\\xe2\\x80\\xae\\xffü\n", output)
+        assert.equal("t\\x1b]0;title\\x07oken", look(name, "--full").token)
+    end)
+
+    it("counts a lock of another kind as no answer, and says what it is", function()
+        for index = 1, 3 do
+            nodes:ask(index, "HSET", "redisson", "field", "1")
+        end
+        local output, status = info "redisson"
+        assert.equal(69, status)
+        assert.matches("another kind of lock", output)
+    end)
+
+    it("refuses a name that is none", function()
+        local _, status, errors = info(("x"):rep(513))
+        assert.equal(64, status)
+        assert.matches("^redlock info: a lock's name must have 1 to 512 bytes", errors)
+    end)
+end)
+
+describe("info for a user who may do no more than lock", function()
+    it("says that it may not see the waiters, if there are some", function()
+        local file = assert(io.open "README.md")
+        local rule = assert(file:read("*a"):match "user locks (on [^\n]*)")
+        file:close()
+        local node = servers.start_one { users = { "locks " .. rule } }
+        local url = ("redis://locks:secret@127.0.0.1:%d"):format(node.port)
+        node:cli("SET", "job", "token", "PX", "60000")
+        local output, status = info("job", "--node", url)
+        assert.equal(0, status)
+        assert.is_nil(output:find("does not show", 1, true))
+        node:cli("ZADD", inbox.side("job", "queue"), "1", "redlock:abc/1")
+        output = info("job", "--node", url)
+        assert.matches("it does not show its waiters: NOPERM", output)
+        assert.is_nil(output:find("secret", 1, true))
+        node:close()
+    end)
+end)

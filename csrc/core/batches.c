@@ -139,9 +139,18 @@ static void flush_through(struct rlk_batches *batches, int last)
         flush(batches, kind);
 }
 
+static bool is_empty(const struct rlk_batches *batches)
+{
+    size_t size = 0;
+    for (int kind = 0; kind < RLK_BATCH_KINDS; kind++)
+        size += rlk_buffer_len(&batches->gathered[kind].requests);
+    return size == 0;
+}
+
 void rlk_batches_flush(struct rlk_batches *batches)
 {
-    flush_through(batches, RLK_BATCH_KINDS - 1);
+    if (!is_empty(batches))
+        flush_through(batches, RLK_BATCH_KINDS - 1);
 }
 
 /* RLK_BATCH_KINDS if it travels alone. */
@@ -184,14 +193,6 @@ void rlk_batches_send(struct rlk_batches *batches, const struct rlk_request *req
     struct rlk_batch *batch = &batches->gathered[kind];
     if (gather(batch, request, asker, mark) && count_of(batch) == depths[kind])
         flush_through(batches, kind);
-}
-
-static bool is_empty(const struct rlk_batches *batches)
-{
-    size_t count = 0;
-    for (int kind = 0; kind < RLK_BATCH_KINDS; kind++)
-        count += count_of(&batches->gathered[kind]);
-    return count == 0;
 }
 
 void rlk_batches_send_last(struct rlk_batches *batches, const struct rlk_request *request,

@@ -117,8 +117,10 @@ void rlk_peer_hasten(struct rlk_peer *peer)
 void rlk_peer_write(struct rlk_peer *peer, int64_t now_ms)
 {
     size_t len;
+    if (peer->stream.state != RLK_STREAM_OPEN)
+        return;
     const char *bytes = rlk_node_output(peer->node, &len);
-    if (peer->stream.state != RLK_STREAM_OPEN || (!len && !rlk_stream_has_unwritten(&peer->stream)))
+    if (!len && !rlk_stream_has_unwritten(&peer->stream))
         return;
     long written = rlk_stream_write(&peer->stream, bytes, len);
     if (written < 0)

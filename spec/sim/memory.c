@@ -42,15 +42,9 @@ static void open_heap(struct heap *heap)
     heap->end = heap->start + HEAP_SIZE;
 }
 
-/* Which class holds so many bytes, and how many it holds. */
-static size_t class_of(size_t *size)
+static size_t class_of_large(size_t *size)
 {
     size_t class = SMALL_CLASSES, bound = SMALL_MAX;
-    if (*size <= SMALL_MAX) {
-        size_t steps = *size ? (*size + STEP - 1) / STEP : 1;
-        *size = steps * STEP;
-        return steps - 1;
-    }
     for (;; bound *= 2, class += 2) {
         if (*size <= bound + bound / 2) {
             *size = bound + bound / 2;
@@ -61,6 +55,16 @@ static size_t class_of(size_t *size)
             return class + 1;
         }
     }
+}
+
+/* Which class holds so many bytes, and how many it holds. */
+static inline size_t class_of(size_t *size)
+{
+    if (*size > SMALL_MAX)
+        return class_of_large(size);
+    size_t steps = *size ? (*size + STEP - 1) / STEP : 1;
+    *size = steps * STEP;
+    return steps - 1;
 }
 
 static void *bytes_of(struct block *block)

@@ -1,5 +1,5 @@
 /* Included before every shipped source: what it asks the operating system for, it asks the
- * simulated process for (process.c, system.c). */
+ * simulated process for (process.c, system.c); and its commands are written by format.c. */
 #ifndef SIM_REPLACED_H
 #define SIM_REPLACED_H
 
@@ -33,5 +33,7 @@ long sim_sysconf(int name);
 #define pthread_mutex_unlock sim_mutex_unlock
 #define pthread_join sim_thread_join
 #define sysconf sim_sysconf
+#define redisFormatSdsCommandArgv sim_format_command
+#define redisFreeSdsCommand sim_free_command
 
 #endif

@@ -1,8 +1,17 @@
 /* A command is an array of bulk strings: "*2\r\n$3\r\nGET\r\n$1\r\nK\r\n". */
 #include "resp.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+/* The number behind the kind's character, as far as it is one. */
+static long number_at(const char *at, const char *end)
+{
+    long number = 0;
+    bool is_negative = at + 1 < end && at[1] == '-';
+    for (at += 1 + is_negative; at < end && *at >= '0' && *at <= '9'; at++)
+        number = 10 * number + (*at - '0');
+    return is_negative ? -number : number;
+}
 
 /* Past the line that begins there; NULL if it is not whole. */
 static const char *skip_line(const char *at, const char *end)
@@ -15,7 +24,7 @@ static const char *skip_line(const char *at, const char *end)
 static const char *skip_bulk(const char *at, const char *end, struct sim_word *word)
 {
     const char *bytes = skip_line(at, end);
-    long len = bytes ? strtol(at + 1, NULL, 10) : 0;
+    long len = bytes ? number_at(at, end) : 0;
     if (!bytes || len > end - bytes - 2)
         return NULL;
     *word = (struct sim_word){bytes, len > 0 ? (size_t)len : 0};
@@ -25,7 +34,7 @@ static const char *skip_bulk(const char *at, const char *end, struct sim_word *w
 size_t sim_resp_command_len(const char *bytes, size_t len)
 {
     const char *end = bytes + len, *at = skip_line(bytes, end);
-    long words = at ? strtol(bytes + 1, NULL, 10) : 0;
+    long words = at ? number_at(bytes, end) : 0;
     struct sim_word word;
     for (; at && words > 0; words--)
         at = skip_bulk(at, end, &word);
@@ -35,7 +44,7 @@ size_t sim_resp_command_len(const char *bytes, size_t len)
 int sim_resp_words(const char *command, size_t len, struct sim_word *words, int most)
 {
     const char *end = command + len, *at = skip_line(command, end);
-    long count = at ? strtol(command + 1, NULL, 10) : 0;
+    long count = at ? number_at(command, end) : 0;
     int found = 0;
     for (; at && found < count && found < most; found++)
         at = skip_bulk(at, end, &words[found]);
@@ -58,7 +67,7 @@ size_t sim_resp_reply_len(const char *bytes, size_t len)
     if (*bytes == '$')
         at = skip_bulk(bytes, end, &word);
     else if (*bytes == '*')
-        for (long left = strtol(bytes + 1, NULL, 10); at && left > 0; left--) {
+        for (long left = number_at(bytes, end); at && left > 0; left--) {
             size_t element = sim_resp_reply_len(at, (size_t)(end - at));
             at = element ? at + element : NULL;
         }

@@ -434,7 +434,7 @@ static struct rlk_terms check_terms(lua_State *L)
         .ttl_ms = whole_field(L, 2, "ttl_ms", 10000),
         .wait_ms = whole_field(L, 2, "wait_ms", 0),
         .max_hold_ms = whole_field(L, 2, "max_hold_ms", RLK_NEVER),
-        .fence_ttl_s = whole_field(L, 2, "fence_ttl_s", 24 * 60 * 60),
+        .fence_ttl_s = (uint32_t)whole_field(L, 2, "fence_ttl_s", 24 * 60 * 60),
         .renew = boolean_field(L, 2, "renew"),
         .fair = boolean_field(L, 2, "fair"),
         .at_least_ms = whole_field(L, 2, "at_least_ms", 0),

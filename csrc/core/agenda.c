@@ -15,7 +15,7 @@ bool rlk_agenda_reserve(struct rlk_agenda *agenda, size_t slots)
     if (!heap)
         return false;
     agenda->heap = heap;
-    size_t *places = realloc(agenda->places, slots * sizeof *places);
+    uint32_t *places = realloc(agenda->places, slots * sizeof *places);
     if (!places)
         return false;
     memset(places + agenda->capacity, 0, (slots - agenda->capacity) * sizeof *places);
@@ -27,7 +27,7 @@ bool rlk_agenda_reserve(struct rlk_agenda *agenda, size_t slots)
 static void put(struct rlk_agenda *agenda, size_t place, struct rlk_appointment appointment)
 {
     agenda->heap[place] = appointment;
-    agenda->places[appointment.slot] = place + 1;
+    agenda->places[appointment.slot] = (uint32_t)place + 1;
 }
 
 static void sift_up(struct rlk_agenda *agenda, size_t place, struct rlk_appointment appointment)

@@ -14,7 +14,7 @@ struct rlk_appointment {
 struct rlk_agenda {
     struct rlk_appointment *heap; /* earliest first */
     size_t count;
-    size_t *places; /* where a slot stands in the heap, plus 1; 0: nowhere */
+    uint32_t *places; /* where a slot stands in the heap, plus 1; 0: nowhere */
     size_t capacity;
 };
 

@@ -93,7 +93,7 @@ static void plan_renewal(struct rlk_lock *lock, int64_t extended_ms)
 
 static int64_t refresh_interval(const struct rlk_lock *lock)
 {
-    return lock->lease.terms.fence_ttl_s * 1000 / REFRESHES_PER_FENCE_TTL;
+    return (int64_t)lock->lease.terms.fence_ttl_s * 1000 / REFRESHES_PER_FENCE_TTL;
 }
 
 static void own(struct rlk_lock *lock, int64_t deadline_ms)
@@ -118,6 +118,24 @@ void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_
     own(lock, deadline_ms);
     double sure_ms = (double)(deadline_ms - lease->granted_ms), drift = lock->quorum->drift_factor;
     may_last(lock, deadline_ms + (int64_t)(sure_ms * drift / (1 - drift)) + CLOCK_MARGIN_MS);
+}
+
+bool rlk_lock_is_at_rest(const struct rlk_lock *lock)
+{
+    return lock->state == RLK_OWNED && !lock->asking && !lock->unsent &&
+           !(lock->sent & ~lock->answered);
+}
+
+struct rlk_rest rlk_lock_rest(const struct rlk_lock *lock)
+{
+    return (struct rlk_rest){lock->renew_at_ms, lock->refresh_at_ms};
+}
+
+void rlk_lock_resume(struct rlk_lock *lock, const struct rlk_rest *rest)
+{
+    assert(lock->state == RLK_OWNED);
+    lock->renew_at_ms = rest->renew_at_ms;
+    lock->refresh_at_ms = rest->refresh_at_ms;
 }
 
 /* ---- rounds ---- */
@@ -588,11 +606,12 @@ void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms)
     rlk_lock_release(lock, now_ms);
 }
 
-int64_t rlk_lock_keep_ms(const struct rlk_lock *lock, int64_t now_ms)
+int64_t rlk_lease_keep_ms(const struct rlk_quorum *quorum, const struct rlk_lease *lease,
+                          int64_t now_ms)
 {
-    int64_t at_least_ms = lock->lease.terms.at_least_ms;
-    int64_t left_ms = lock->lease.granted_ms + at_least_ms - now_ms;
-    return at_least_ms > 0 && left_ms > 0 ? rlk_lease_for_ms(lock->quorum, left_ms) : 0;
+    int64_t at_least_ms = lease->terms.at_least_ms;
+    int64_t left_ms = lease->granted_ms + at_least_ms - now_ms;
+    return at_least_ms > 0 && left_ms > 0 ? rlk_lease_for_ms(quorum, left_ms) : 0;
 }
 
 static enum rlk_outcome outcome_of_release(const struct rlk_lock *lock)
@@ -882,7 +901,9 @@ static void pay_debts(struct rlk_lock *lock, int node, int64_t now_ms, struct rl
     request->round = lock->round | debts;
     if (releases) {
         memcpy(request->token, lock->tallies[node].owed_token, sizeof request->token);
-        request->keep_ms = lock->tallies[node].was_owned ? rlk_lock_keep_ms(lock, now_ms) : 0;
+        request->keep_ms = lock->tallies[node].was_owned
+                               ? rlk_lease_keep_ms(lock->quorum, &lock->lease, now_ms)
+                               : 0;
     }
     request->once = true;
     if (releases && !leaves && (lock->quorum->inbox_ready & bit) && goes_on_waiting(lock)) {
@@ -931,7 +952,7 @@ static void ask_round(struct rlk_lock *lock, int node, int64_t now_ms, struct rl
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
     if (lock->kind == RLK_RELEASE)
-        request->keep_ms = rlk_lock_keep_ms(lock, now_ms);
+        request->keep_ms = rlk_lease_keep_ms(lock->quorum, &lock->lease, now_ms);
     /* The others may end the round before this one has answered. */
     request->once = lock->kind == RLK_RELEASE || (lock->kind == RLK_EXTEND && !lock->renewing);
     bool joins = lock->state == RLK_ACQUIRING && lock->lease.terms.wait_ms > 0 &&

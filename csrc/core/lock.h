@@ -54,11 +54,11 @@ struct rlk_terms {
     int64_t ttl_ms;      /* lease; at least 1 */
     int64_t wait_ms;     /* 0: try once; RLK_NEVER: for ever */
     int64_t max_hold_ms; /* the watchdog stops so long after the grant; RLK_NEVER: never */
-    int64_t fence_ttl_s; /* how long a node remembers a ballot */
     int64_t
         at_least_ms; /* nobody else has it before so long after the grant, also if it is released */
-    bool renew;      /* every third of the ttl */
-    bool fair;       /* come behind whoever waits already */
+    uint32_t fence_ttl_s; /* how long a node remembers a ballot */
+    bool renew;           /* every third of the ttl */
+    bool fair;            /* come behind whoever waits already */
 };
 
 /* What a grant consists of; it does not change until the next attempt. */
@@ -70,6 +70,12 @@ struct rlk_lease {
     int64_t
         waited_ms;   /* from the arrival until then, at least 1, if it met another owner; else 0 */
     rlk_nodes nodes; /* that were asked to grant the token, and so may hold it */
+};
+
+/* What a machine that owns a lease and is at rest knows besides, to go on some time. */
+struct rlk_rest {
+    int64_t renew_at_ms;   /* RLK_NEVER: not any more */
+    int64_t refresh_at_ms; /* from here on an extension also refreshes the fence */
 };
 
 /* What one node said last; kept only for locks that have tallies. */
@@ -151,6 +157,12 @@ void rlk_lock_init(struct rlk_lock *lock, struct rlk_quorum *quorum, struct rlk_
 /* Takes over a lease on the same nodes that another machine acquired. */
 void rlk_lock_adopt(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms);
 
+/* It owns a lease, and nothing is under way or wanted: another machine can take its place later, that
+ * adopts the lease and resumes. */
+bool rlk_lock_is_at_rest(const struct rlk_lock *lock);
+struct rlk_rest rlk_lock_rest(const struct rlk_lock *lock);
+void rlk_lock_resume(struct rlk_lock *lock, const struct rlk_rest *rest);
+
 /* The owner has what it asked for, and another machine the lease: nothing is left to do but what
  * is owed, and queues to leave. */
 void rlk_lock_hand_over(struct rlk_lock *lock);
@@ -222,7 +234,8 @@ bool rlk_lock_next_request(struct rlk_lock *lock, int node, int64_t now_ms,
                            struct rlk_request *request);
 
 /* For how long nodes would keep the token of what is released now; 0: it goes at once. */
-int64_t rlk_lock_keep_ms(const struct rlk_lock *lock, int64_t now_ms);
+int64_t rlk_lease_keep_ms(const struct rlk_quorum *quorum, const struct rlk_lease *lease,
+                          int64_t now_ms);
 
 /* When rlk_lock_time() has something to do; RLK_NEVER if nothing. */
 int64_t rlk_lock_next_time(const struct rlk_lock *lock);

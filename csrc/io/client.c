@@ -230,13 +230,10 @@ static enum rlk_outcome run(struct rlk_client *client)
 
 static void hold(struct rlk_client *client, struct rlk_holding *holding)
 {
-    bool renew = client->call->lock.lease.terms.renew;
-    struct rlk_quorum *quorum =
-        renew ? rlk_engine_quorum(client->engine) : rlk_loop_quorum(client->loop);
-    rlk_holding_grant(holding, &client->call->lock, quorum);
+    rlk_holding_grant(holding, &client->call->lock);
     rlk_lock_hand_over(&client->call->lock);
     rlk_list_append(&client->holdings, &holding->client_link);
-    if (renew)
+    if (holding->lease.terms.renew)
         rlk_engine_keep(client->engine, holding);
 }
 
@@ -288,13 +285,13 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
  * more. */
 static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
 {
-    if (!begin(client, holding->lock.key))
+    if (!begin(client, rlk_holding_key(holding)))
         return false;
     if (!is_ours(holding)) {
         let_go(client, client->call);
         return false;
     }
-    rlk_lock_adopt(&client->call->lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
+    rlk_lock_adopt(&client->call->lock, &holding->lease, atomic_load(&holding->deadline_ms));
     return true;
 }
 
@@ -315,7 +312,7 @@ static void clear_away(struct rlk_client *client, struct rlk_holding *holding)
 {
     stop_renewing(client, holding);
     if (client->call->lock.loss == RLK_TAKEN || client->call->lock.loss == RLK_GONE)
-        rlk_loop_release_blindly(client->loop, &client->call->lock);
+        rlk_loop_release_blindly(client->loop, rlk_holding_key(holding), &client->call->lock.lease);
 }
 
 static enum rlk_outcome outcome_of_no_call(const struct rlk_client *client,
@@ -429,7 +426,7 @@ static struct rlk_operation *new_operation_with(struct rlk_client *client,
                                                 struct rlk_holding *holding,
                                                 struct rlk_outbox *outbox, uint64_t tag)
 {
-    struct rlk_key key = holding->lock.key;
+    struct rlk_key key = rlk_holding_key(holding);
     struct rlk_operation *operation = new_operation(client, kind, key, outbox, tag);
     if (!operation)
         return NULL;
@@ -588,8 +585,9 @@ static void release_blindly(struct rlk_client *client, struct rlk_holding *holdi
     int64_t now_ms = rlk_clock_ms();
     if (!begin_with(client, holding))
         return;
-    rlk_nodes reached = rlk_loop_release_blindly(client->loop, &client->call->lock);
-    bool all = (client->call->lock.lease.nodes & ~reached) == 0;
+    rlk_nodes reached =
+        rlk_loop_release_blindly(client->loop, rlk_holding_key(holding), &holding->lease);
+    bool all = (holding->lease.nodes & ~reached) == 0;
     if (!all && have_engine(client)) {
         rlk_lock_release(&client->call->lock, now_ms);
         rlk_engine_finish(client->engine, &client->call->lock);
@@ -650,33 +648,31 @@ void rlk_client_forget(struct rlk_client *client, struct rlk_holding *holding)
 
 /* ---- close ---- */
 
-/* The engine has ended, so the holdings' own machines are free to be used. Returns the first that
- * was left for the next time. */
-static struct rlk_link *release_some(struct rlk_client *client, struct rlk_link *link)
+/* Returns the first that was left for the next time. */
+static struct rlk_link *release_some(struct rlk_client *client, struct rlk_link *link,
+                                     struct rlk_lock locks[CLOSE_BATCH])
 {
-    struct rlk_lock *locks[CLOSE_BATCH];
     size_t count = 0;
     int64_t now_ms = rlk_clock_ms();
     for (; link != &client->holdings && count < CLOSE_BATCH; link = link->next) {
         struct rlk_holding *holding = rlk_owner(link, struct rlk_holding, client_link);
-        struct rlk_lock *lock = &holding->lock;
-        struct rlk_lease lease = lock->lease;
+        struct rlk_lock *lock = &locks[count];
         if (!rlk_holding_may_stand(holding))
             continue;
-        rlk_lock_init(lock, rlk_loop_quorum(client->loop), lock->key, NULL);
+        rlk_lock_init(lock, rlk_loop_quorum(client->loop), rlk_holding_key(holding), NULL);
         if (!rlk_loop_attach(client->loop, lock))
             continue; /* no memory: up to its ttl */
-        rlk_lock_adopt(lock, &lease, atomic_load(&holding->deadline_ms));
+        rlk_lock_adopt(lock, &holding->lease, atomic_load(&holding->deadline_ms));
         lock->tells_all = true;
         rlk_lock_release(lock, now_ms);
         rlk_loop_touch(client->loop, lock);
         rlk_holding_end(holding, RLK_HAS_RELEASED);
-        locks[count++] = lock;
+        count++;
     }
     for (size_t i = 0; i < count; i++) {
-        while (locks[i]->outcome == RLK_PENDING)
+        while (locks[i].outcome == RLK_PENDING)
             rlk_loop_turn(client->loop, RLK_NEVER);
-        rlk_loop_detach(client->loop, locks[i]);
+        rlk_loop_detach(client->loop, &locks[i]);
     }
     return link;
 }
@@ -722,8 +718,10 @@ static void release_all(struct rlk_client *client)
         rlk_loop_hasten(client->loop);
         rlk_loop_connect(client->loop, rlk_clock_ms() + client->settings.timeout_ms);
     }
-    while (link != &client->holdings && client->loop)
-        link = release_some(client, link);
+    struct rlk_lock *locks = client->loop ? malloc(CLOSE_BATCH * sizeof *locks) : NULL;
+    while (locks && link != &client->holdings)
+        link = release_some(client, link, locks);
+    free(locks);
 }
 
 /* What was acquired over the engine's connections is released over them, before it stops. */

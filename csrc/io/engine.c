@@ -10,6 +10,7 @@
 
 #include "io/loop.h"
 #include "io/system.h"
+#include "io/watchdog.h"
 
 #define STACK_SIZE (256 * 1024)
 #define GATHER_US 1000 /* submissions gather for this long at most */
@@ -34,84 +35,24 @@ struct rlk_engine {
     bool is_stopping;
     int64_t gather_until_us;
     struct rlk_loop *loop;
+    struct rlk_watchdog watchdog;
     struct rlk_lines lines;
     struct rlk_link running, moved; /* operations, by the links of these names */
     struct rlk_link lingering;      /* operations, by moved: granted, and more nodes are asked */
     struct rlk_outbox *to_ring;     /* for what was posted this turn */
-    struct rlk_holding *ended;      /* by next_ended: no longer held, to be let go */
 };
 
 /* ---- the thread: holdings ---- */
-
-static void note_end(struct rlk_engine *engine, struct rlk_holding *holding)
-{
-    if (holding->is_ending)
-        return;
-    holding->is_ending = true;
-    holding->next_ended = engine->ended;
-    engine->ended = holding;
-}
-
-/* The machine has not heard of an extension by the owner yet, and took the lease for expired. */
-static bool lasts_longer(struct rlk_holding *holding)
-{
-    return holding->lock.state == RLK_IDLE && holding->lock.loss == RLK_EXPIRED &&
-           rlk_holding_remaining_us(holding) > 0;
-}
-
-/* Tells the owner what the holding's machine has come to; and if the owner has seen it end
- * meanwhile, nothing is renewed any more. */
-static void on_holding_moved(struct rlk_engine *engine, struct rlk_holding *holding)
-{
-    struct rlk_lock *lock = &holding->lock;
-    if (lasts_longer(holding)) {
-        rlk_lock_adopt(lock, &lock->lease, atomic_load(&holding->deadline_ms));
-        rlk_loop_touch(engine->loop, lock);
-    }
-    if (lock->state == RLK_OWNED)
-        rlk_holding_credit(holding, lock->deadline_ms);
-    else
-        rlk_holding_end(holding, rlk_status_of_loss(lock->loss));
-    if (atomic_load(&holding->status) == RLK_HOLDS)
-        return;
-    rlk_lock_retire(lock);
-    note_end(engine, holding);
-}
-
-/* False if there is no memory: then it is ended, rather than believed in and not renewed. */
-static bool start_keeping(struct rlk_engine *engine, struct rlk_holding *holding)
-{
-    rlk_lock_credit(&holding->lock, atomic_load(&holding->deadline_ms));
-    bool kept = rlk_loop_attach(engine->loop, &holding->lock);
-    if (kept)
-        rlk_loop_touch(engine->loop, &holding->lock);
-    else
-        rlk_holding_end(holding, RLK_LOST_EXPIRED);
-    return kept;
-}
-
-static bool is_attached(const struct rlk_holding *holding)
-{
-    return holding->lock.id != 0;
-}
-
-static void let_go(struct rlk_engine *engine, struct rlk_holding *holding)
-{
-    if (is_attached(holding))
-        rlk_loop_detach(engine->loop, &holding->lock);
-    holding->lock.id = 0;
-}
 
 static void take_arriving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
     for (; holding; holding = holding->next_taken) {
         if (atomic_load(&holding->status) != RLK_HOLDS) {
-            note_end(engine, holding);
-        } else if (!is_attached(holding)) {
-            start_keeping(engine, holding);
+            rlk_watchdog_note_end(&engine->watchdog, holding);
+        } else if (!rlk_watchdog_keeps(holding)) {
+            rlk_watchdog_keep(&engine->watchdog, holding);
         } else {
-            rlk_lock_credit(&holding->lock, atomic_load(&holding->deadline_ms));
-            rlk_loop_touch(engine->loop, &holding->lock);
+            rlk_watchdog_credit(&engine->watchdog, holding);
         }
     }
 }
@@ -120,30 +61,18 @@ static void take_leaving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
     while (holding) {
         struct rlk_holding *next = holding->next_taken;
-        let_go(engine, holding);
+        rlk_watchdog_let_go(&engine->watchdog, holding);
         rlk_holding_drop(holding);
         holding = next;
     }
-}
-
-/* A majority does not bear the token any more; what is left of it only stands in the way. */
-static void clear_away(struct rlk_engine *engine, struct rlk_holding *holding)
-{
-    enum rlk_status status = rlk_holding_status(holding);
-    if (status == RLK_LOST_TAKEN || status == RLK_LOST_GONE)
-        rlk_loop_release_blindly(engine->loop, &holding->lock);
 }
 
 /* What is lost is watched no longer; the owner still holds a reference, and this one stays until
  * it lets go too. */
 static void end_holdings(struct rlk_engine *engine)
 {
-    while (engine->ended) {
-        struct rlk_holding *holding = engine->ended;
-        engine->ended = holding->next_ended;
-        holding->is_ending = false;
-        clear_away(engine, holding);
-        let_go(engine, holding);
+    struct rlk_holding *holding;
+    while ((holding = rlk_watchdog_next_ended(&engine->watchdog)) != NULL) {
         pthread_mutex_lock(&engine->mutex);
         bool kept = holding->place == RLK_KEPT;
         if (kept)
@@ -162,13 +91,14 @@ static void note_moved(struct rlk_engine *engine, struct rlk_operation *operatio
     rlk_list_append(&engine->moved, &operation->moved);
 }
 
-/* Operations have tallies, holdings have none. */
+/* Operations have tallies, renewals have none. */
 static void on_moved(void *context, struct rlk_lock *lock)
 {
+    struct rlk_engine *engine = context;
     if (lock->tallies)
-        note_moved(context, rlk_owner(lock, struct rlk_operation, lock));
+        note_moved(engine, rlk_owner(lock, struct rlk_operation, lock));
     else
-        on_holding_moved(context, rlk_owner(lock, struct rlk_holding, lock));
+        rlk_watchdog_on_moved(&engine->watchdog, lock);
 }
 
 /* Whoever stands before others in this process has asked the nodes for them as well. One who has
@@ -198,12 +128,12 @@ static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation
     struct rlk_holding *holding = rlk_holding_new(operation->key);
     if (!holding)
         return NULL;
-    rlk_holding_grant(holding, &operation->lock, rlk_loop_quorum(engine->loop));
+    rlk_holding_grant(holding, &operation->lock);
     if (!operation->terms.renew)
         return holding;
     holding->place = RLK_KEPT;
     rlk_holding_retain(holding);
-    if (start_keeping(engine, holding))
+    if (rlk_watchdog_keep(&engine->watchdog, holding))
         return holding;
     rlk_holding_drop(holding);
     rlk_holding_drop(holding);
@@ -216,8 +146,8 @@ static void take_back(struct rlk_engine *engine, struct rlk_operation *operation
     struct rlk_holding *holding = operation->holding;
     operation->holding = NULL;
     if (holding) {
-        bool kept = is_attached(holding);
-        let_go(engine, holding);
+        bool kept = rlk_watchdog_keeps(holding);
+        rlk_watchdog_let_go(&engine->watchdog, holding);
         if (kept)
             rlk_holding_drop(holding);
         rlk_holding_drop(holding);
@@ -230,12 +160,10 @@ static enum rlk_outcome note_extension(struct rlk_engine *engine, struct rlk_ope
 {
     struct rlk_holding *holding = operation->holding;
     enum rlk_outcome outcome = rlk_holding_note_extension(holding, &operation->lock);
-    if (outcome == RLK_EXTENDED && is_attached(holding)) {
-        rlk_lock_credit(&holding->lock, operation->lock.deadline_ms);
-        rlk_loop_touch(engine->loop, &holding->lock);
-    } else if (outcome == RLK_LOST && is_attached(holding)) {
-        note_end(engine, holding);
-    }
+    if (outcome == RLK_EXTENDED)
+        rlk_watchdog_credit(&engine->watchdog, holding);
+    else if (outcome == RLK_LOST && rlk_watchdog_keeps(holding))
+        rlk_watchdog_note_end(&engine->watchdog, holding);
     return outcome;
 }
 
@@ -385,7 +313,7 @@ static void command(struct rlk_engine *engine, struct rlk_operation *operation)
     struct rlk_holding *holding = operation->holding;
     rlk_loop_top_up(engine->loop);
     if (holding)
-        rlk_lock_adopt(lock, &holding->lock.lease, atomic_load(&holding->deadline_ms));
+        rlk_lock_adopt(lock, &holding->lease, atomic_load(&holding->deadline_ms));
     if (operation->kind == RLK_ACQUIRE)
         begin_acquire(engine, operation, now_ms);
     else if (operation->kind == RLK_EXTEND)
@@ -591,6 +519,7 @@ static void *run(void *argument)
         rlk_loop_settle(engine->loop);
         if (stop_at_ms != RLK_NEVER)
             wind_up(engine);
+        rlk_watchdog_time(&engine->watchdog);
         int64_t until_ms = prepare(engine);
         end_holdings(engine);
         if (may_stop(engine, stop_at_ms)) {
@@ -598,6 +527,7 @@ static void *run(void *argument)
             say_last_words(engine);
             return NULL;
         }
+        until_ms = rlk_earlier(until_ms, rlk_watchdog_next_time(&engine->watchdog));
         until_ms = rlk_earlier(rlk_earlier(until_ms, stop_at_ms), resume_lingering(engine));
         if (!fall_asleep(engine, &until_ms))
             continue;
@@ -626,12 +556,7 @@ static void kick(struct rlk_engine *engine)
 
 static int64_t first_renewal(const struct rlk_holding *holding)
 {
-    return holding->lock.lease.granted_ms + holding->lock.lease.terms.ttl_ms / 4;
-}
-
-struct rlk_quorum *rlk_engine_quorum(struct rlk_engine *engine)
-{
-    return rlk_loop_quorum(engine->loop);
+    return holding->lease.granted_ms + holding->lease.terms.ttl_ms / 4;
 }
 
 void rlk_engine_keep(struct rlk_engine *engine, struct rlk_holding *holding)
@@ -640,7 +565,6 @@ void rlk_engine_keep(struct rlk_engine *engine, struct rlk_holding *holding)
     pthread_mutex_lock(&engine->mutex);
     if (holding->place == RLK_OUTSIDE) {
         rlk_holding_retain(holding);
-        holding->lock.quorum = rlk_engine_quorum(engine);
         holding->place = RLK_ARRIVING;
         rlk_list_append(&engine->arriving, &holding->engine_link);
         kicked = must_kick(engine, first_renewal(holding));
@@ -725,6 +649,7 @@ static void free_engine(struct rlk_engine *engine)
         close(engine->wake_fd);
     rlk_loop_free(engine->loop);
     rlk_lines_free(&engine->lines);
+    rlk_watchdog_free(&engine->watchdog);
     pthread_mutex_destroy(&engine->mutex);
     free(engine);
 }
@@ -752,6 +677,7 @@ struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings)
     rlk_random_bytes(&seed, sizeof seed);
     rlk_lines_init(&engine->lines, seed);
     init_lists(engine);
+    rlk_watchdog_init(&engine->watchdog, engine->loop);
     pthread_mutex_init(&engine->mutex, NULL);
     if (engine->loop)
         rlk_loop_watch(engine->loop, on_moved, engine);

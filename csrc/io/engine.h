@@ -29,9 +29,6 @@ bool rlk_engine_begin_stop(struct rlk_engine *engine, int64_t grace_ms, struct r
  * stays with whatever the thread was doing to it at that moment. */
 void rlk_engine_disown(struct rlk_engine *engine);
 
-/* For the holdings that it is to keep. */
-struct rlk_quorum *rlk_engine_quorum(struct rlk_engine *engine);
-
 /* From here on the engine watches over the holding, and renews it by its terms. */
 void rlk_engine_keep(struct rlk_engine *engine, struct rlk_holding *holding);
 void rlk_engine_drop(struct rlk_engine *engine, struct rlk_holding *holding);

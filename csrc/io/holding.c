@@ -20,17 +20,19 @@ struct rlk_holding *rlk_holding_new(struct rlk_key key)
     if (!holding)
         return NULL;
     memcpy(holding->key, key.bytes, key.len);
-    holding->lock.key = (struct rlk_key){holding->key, key.len};
+    holding->key_len = (uint32_t)key.len;
     holding->generation = rlk_fork_generation();
     atomic_init(&holding->references, 1);
     return holding;
 }
 
-void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner,
-                       struct rlk_quorum *quorum)
+void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner)
 {
-    rlk_lock_init(&holding->lock, quorum, holding->lock.key, NULL);
-    rlk_lock_adopt(&holding->lock, &owner->lease, owner->deadline_ms);
+    struct rlk_lock machine; /* the owner's does not renew */
+    rlk_lock_init(&machine, owner->quorum, rlk_holding_key(holding), NULL);
+    rlk_lock_adopt(&machine, &owner->lease, owner->deadline_ms);
+    holding->lease = owner->lease;
+    holding->rest = rlk_lock_rest(&machine);
     atomic_init(&holding->status, RLK_HOLDS);
     atomic_init(&holding->deadline_ms, owner->deadline_ms);
 }
@@ -65,7 +67,7 @@ void rlk_holding_drop(struct rlk_holding *holding)
 
 void rlk_holding_spare(struct rlk_holding *holding)
 {
-    holding->lock.lease.terms.at_least_ms = 0;
+    holding->lease.terms.at_least_ms = 0;
 }
 
 void rlk_holding_credit(struct rlk_holding *holding, int64_t deadline_ms)
@@ -145,7 +147,7 @@ bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, u
 bool rlk_holding_may_stand(const struct rlk_holding *holding)
 {
     int64_t deadline_ms = atomic_load(&holding->deadline_ms);
-    int64_t lease_ms = deadline_ms - holding->lock.lease.granted_ms;
+    int64_t lease_ms = deadline_ms - holding->lease.granted_ms;
     return !holding->told && holding->generation == rlk_fork_generation() &&
            rlk_clock_ms() < deadline_ms + lease_ms / STANDS_LONGER + CLOCK_MARGIN_MS;
 }

@@ -1,9 +1,8 @@
 /* A holding: one grant, from the moment that it was given. The thread that acquired it and the
  * engine that renews it share it; each holds a reference.
  *
- * lock.lease and lock.key never change once somebody has seen it; the rest of the lock machine is the
- * engine's alone while it keeps the holding. Deadline and status are what the two tell each
- * other. */
+ * Lease and key never change once somebody has seen it. Deadline and status are what the two tell each
+ * other. There may be a hundred thousand of them: nothing is in here that only some need. */
 #ifndef RLK_HOLDING_H
 #define RLK_HOLDING_H
 
@@ -44,23 +43,30 @@ struct rlk_holding {
     bool credited; /* the deadline grew while it was kept */
 
     /* the engine's thread's alone */
+    bool is_ending; /* and hangs by next_ended */
+    uint32_t slot;  /* its watchdog's; 0: not kept */
     struct rlk_holding *next_taken;
     struct rlk_holding *next_ended;
-    bool is_ending; /* and hangs by next_ended */
+    struct rlk_renewal *renewal; /* NULL: it is at rest */
+    struct rlk_rest rest;
 
     _Atomic(struct rlk_watch *) watch; /* NULL: nobody wants to be told of its end, or was told */
 
-    struct rlk_lock lock;
-    char key[]; /* of lock.key */
+    struct rlk_lease lease;
+    uint32_t key_len;
+    char key[];
 };
+
+static inline struct rlk_key rlk_holding_key(const struct rlk_holding *holding)
+{
+    return (struct rlk_key){holding->key, holding->key_len};
+}
 
 /* Room for a grant of the key, with one reference. NULL if there is no memory. */
 struct rlk_holding *rlk_holding_new(struct rlk_key key);
 
-/* Becomes a copy of what the lock owns; its machine belongs to the quorum (of an engine's loop, or
- * of the owner's). */
-void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner,
-                       struct rlk_quorum *quorum);
+/* Becomes a copy of what the lock owns. */
+void rlk_holding_grant(struct rlk_holding *holding, const struct rlk_lock *owner);
 void rlk_holding_retain(struct rlk_holding *holding);
 void rlk_holding_drop(struct rlk_holding *holding);
 

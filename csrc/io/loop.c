@@ -334,16 +334,17 @@ static void serve_touched(struct rlk_loop *loop, int64_t now_ms)
     }
 }
 
-rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock)
+rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, struct rlk_key key,
+                                   const struct rlk_lease *lease)
 {
-    struct rlk_request request = {.kind = RLK_RELEASE, .key = lock->key, .once = true};
+    struct rlk_request request = {.kind = RLK_RELEASE, .key = key, .once = true};
     struct rlk_asker nobody = {0};
     rlk_nodes reached = 0;
-    memcpy(request.token, lock->lease.token, sizeof request.token);
-    request.keep_ms = rlk_lock_keep_ms(lock, rlk_clock_ms());
+    memcpy(request.token, lease->token, sizeof request.token);
+    request.keep_ms = rlk_lease_keep_ms(&loop->quorum, lease, rlk_clock_ms());
     for (int node = 0; node < loop->quorum.nodes; node++) {
         struct rlk_peer *peer = &loop->commands[node];
-        if (peer->phase != RLK_PEER_READY || !(lock->lease.nodes & rlk_node_bit(node)))
+        if (peer->phase != RLK_PEER_READY || !(lease->nodes & rlk_node_bit(node)))
             continue;
         bool sent = rlk_node_send(peer->node, &request, nobody, NULL);
         rlk_peer_write(peer, rlk_clock_ms());

@@ -62,9 +62,10 @@ int64_t rlk_loop_prepare(struct rlk_loop *loop);
 bool rlk_loop_poll(struct rlk_loop *loop, int64_t until_ms, int wake_fd);
 void rlk_loop_settle(struct rlk_loop *loop);
 
-/* Sends a release that nobody waits for, to every node that is connected; the set of those
- * nodes. */
-rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, const struct rlk_lock *lock);
+/* Sends a release that nobody waits for, to every node of the lease that is connected; the set of
+ * those nodes. */
+rlk_nodes rlk_loop_release_blindly(struct rlk_loop *loop, struct rlk_key key,
+                                   const struct rlk_lease *lease);
 
 /* A request is on its way to a node that is asked for the first time: its first connection is
  * still being made, or it may not have the script. */

@@ -68,7 +68,7 @@ struct rlk_terms rlk_check_terms(lua_State *L, int first)
     luaL_argcheck(L, terms.at_least_ms >= 0 && terms.at_least_ms <= TTL_MAX_MS, first + 5,
                   "at_least out of range");
     int64_t lease_s = terms.ttl_ms / 1000;
-    terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? 2 * lease_s : RLK_FENCE_TTL_S;
+    terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? (uint32_t)(2 * lease_s) : RLK_FENCE_TTL_S;
     return terms;
 }
 

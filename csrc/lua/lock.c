@@ -28,10 +28,14 @@ static int new_lock(lua_State *L)
     size_t len = prefix_len + name_len;
     luaL_argcheck(L, len >= 1 && len <= RLK_KEY_MAX, 3, "key out of range");
     struct rlk_lua_lock *lock = rlk_newuserdata(L, sizeof *lock + len);
-    *lock = (struct rlk_lua_lock){.shared = shared, .terms = terms, .prefix_len = prefix_len};
-    memcpy(lock->bytes, prefix, prefix_len);
-    memcpy(lock->bytes + prefix_len, name, name_len);
-    lock->key = (struct rlk_key){lock->bytes, len};
+    *lock = (struct rlk_lua_lock){
+        .shared = shared,
+        .terms = terms,
+        .prefix_len = (uint16_t)prefix_len,
+        .key_len = (uint16_t)len,
+    };
+    memcpy(lock->key, prefix, prefix_len);
+    memcpy(lock->key + prefix_len, name, name_len);
     rlk_share_client(shared);
     luaL_getmetatable(L, LOCK_TYPE);
     lua_setmetatable(L, -2);
@@ -86,7 +90,7 @@ static int acquire(lua_State *L)
         return rlk_push_busy(L, busy);
     rlk_set_holding(lock, NULL);
     enum rlk_outcome outcome =
-        rlk_client_acquire(lock->shared->client, lock->key, &terms, &lock->holding);
+        rlk_client_acquire(lock->shared->client, rlk_lock_key(lock), &terms, &lock->holding);
     return push_result(L, lock, outcome);
 }
 
@@ -176,13 +180,13 @@ static int index_lock(lua_State *L)
         return 1;
     const char *field = lua_tostring(L, 2);
     if (strcmp(field, "name") == 0)
-        lua_pushlstring(L, lock->bytes + lock->prefix_len, lock->key.len - lock->prefix_len);
+        lua_pushlstring(L, lock->key + lock->prefix_len, lock->key_len - lock->prefix_len);
     else if (lock->holding && strcmp(field, "token") == 0)
-        lua_pushstring(L, lock->holding->lock.lease.token);
+        lua_pushstring(L, lock->holding->lease.token);
     else if (lock->holding && strcmp(field, "fence") == 0)
-        rlk_pushwhole(L, lock->holding->lock.lease.fence);
+        rlk_pushwhole(L, lock->holding->lease.fence);
     else if (lock->holding && strcmp(field, "waited") == 0)
-        lua_pushnumber(L, rlk_seconds(lock->holding->lock.lease.waited_ms));
+        lua_pushnumber(L, rlk_seconds(lock->holding->lease.waited_ms));
     else
         lua_pushnil(L);
     return 1;

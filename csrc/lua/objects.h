@@ -17,10 +17,14 @@ struct rlk_lua_lock {
     struct rlk_holding *holding;      /* of the last acquire that succeeded; NULL before */
     struct rlk_operation *operation;  /* the last that was to acquire it, retained; or NULL */
     struct rlk_terms terms;           /* unless acquire says otherwise */
-    size_t prefix_len;
-    struct rlk_key key; /* prefix and name; its bytes follow */
-    char bytes[];
+    uint16_t prefix_len, key_len;
+    char key[]; /* prefix and name */
 };
+
+static inline struct rlk_key rlk_lock_key(const struct rlk_lua_lock *lock)
+{
+    return (struct rlk_key){lock->key, lock->key_len};
+}
 
 void rlk_open_clients(lua_State *L);
 void rlk_open_locks(lua_State *L);

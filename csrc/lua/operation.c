@@ -200,8 +200,8 @@ static int submit_acquire(lua_State *L)
     if (busy)
         return rlk_push_busy(L, busy);
     rlk_set_holding(lock, NULL);
-    struct rlk_operation *operation =
-        rlk_client_submit_acquire(client, lock->key, &terms, submission.outbox, submission.tag);
+    struct rlk_operation *operation = rlk_client_submit_acquire(client, rlk_lock_key(lock), &terms,
+                                                                submission.outbox, submission.tag);
     if (operation && scope)
         rlk_client_bind(client, operation, scope, detaches);
     forget_operation(lock);

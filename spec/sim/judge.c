@@ -178,17 +178,17 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
         .process = process,
         .lock = sim_wait_lock(wait),
         .holding = holding,
-        .fence = holding->lock.lease.fence,
+        .fence = holding->lease.fence,
         .granted_us = sim.now_us,
-        .asked_us = sim_clock_when(&process->clock, holding->lock.lease.granted_ms * 1000),
+        .asked_us = sim_clock_when(&process->clock, holding->lease.granted_ms * 1000),
         .deadline_ms = atomic_load(&holding->deadline_ms),
-        .max_hold_ms = holding->lock.lease.terms.max_hold_ms,
-        .asked_ms = holding->lock.lease.granted_ms,
-        .at_least_ms = holding->lock.lease.terms.at_least_ms,
+        .max_hold_ms = holding->lease.terms.max_hold_ms,
+        .asked_ms = holding->lease.granted_ms,
+        .at_least_ms = holding->lease.terms.at_least_ms,
         .ended_us = SIM_NEVER,
         .next_open = first_open[sim_number_of(process)],
     };
-    memcpy(tenure->name, holding->lock.lease.token, sizeof tenure->name);
+    memcpy(tenure->name, holding->lease.token, sizeof tenure->name);
     first_open[sim_number_of(process)] = number;
     tenure->deadline_us = true_deadline(tenure);
     tenure->kept_until_us = tenure->at_least_ms > 0 ? kept_until(tenure) : 0;

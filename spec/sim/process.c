@@ -16,6 +16,7 @@
 #undef poll
 #undef close
 
+#define MUTEX_LOOK_US 100
 #define TODAY_US INT64_C(1700000000000000)
 #define WAKE_LAG_US 40
 #define TIMER_LAG_US 120
@@ -367,12 +368,14 @@ static bool *is_taken(pthread_mutex_t *mutex)
     return (bool *)(void *)mutex;
 }
 
+/* Whoever has it may be stopped for long, and each look is an event. */
 int sim_mutex_lock(pthread_mutex_t *mutex)
 {
+    int64_t pause_us = 1;
     if (sim_fiber_current() >= 0 && sim_strikes(SIM_CONTEND))
         sim_thread_is_delayed(SIM_CONTEND, 1 + sim_below(300));
-    while (*is_taken(mutex))
-        sim_thread_sleep(1);
+    for (; *is_taken(mutex); pause_us = rlk_earlier(2 * pause_us, MUTEX_LOOK_US))
+        sim_thread_sleep(pause_us);
     *is_taken(mutex) = true;
     return 0;
 }

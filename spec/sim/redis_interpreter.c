@@ -24,7 +24,9 @@ enum place { HANDLER = 1, KEYS, ARGUMENTS, FIRST_FREE };
 
 struct interpreter {
     lua_State *lua;
-    struct redis_call *call;      /* whose script runs */
+    struct redis_call *call; /* whose script runs */
+    const struct tree_answers *answers;
+    size_t answered;              /* of them */
     struct redis_request request; /* what the script calls */
     size_t place_counts[FIRST_FREE];
 };
@@ -122,10 +124,39 @@ static bool take_words(lua_State *lua, struct redis_request *request)
     return true;
 }
 
+static void push_answer(lua_State *lua, struct tree_value answer)
+{
+    const struct tree_list *list = answer.list;
+    if (answer.type == TREE_TRUTH)
+        lua_pushboolean(lua, answer.truth);
+    else if (answer.type == TREE_DOUBLE)
+        lua_pushnumber(lua, answer.number);
+    else if (answer.type == TREE_TEXT)
+        lua_pushlstring(lua, answer.bytes, answer.len);
+    if (answer.type != TREE_LIST)
+        return;
+    lua_createtable(lua, (int)list->count, (int)list->field_count);
+    for (size_t i = 0; i < list->count; i++) {
+        push_answer(lua, list->elements[i]);
+        lua_rawseti(lua, -2, (int)i + 1);
+    }
+    for (size_t i = 0; i < list->field_count; i++) {
+        lua_pushlstring(lua, list->fields[i].name.bytes, list->fields[i].name.len);
+        push_answer(lua, list->fields[i].value);
+        lua_rawset(lua, -3);
+    }
+}
+
 static struct redis_reply run_call(lua_State *lua)
 {
     struct redis_request *request = &interpreter->request;
     struct redis_reply reply = reply_to_script(lua);
+    if (interpreter->answered < interpreter->answers->count) {
+        const struct tree_answer *answer = &interpreter->answers->list[interpreter->answered++];
+        push_answer(lua, answer->reply);
+        reply.failed = answer->failed;
+        return reply;
+    }
     if (lua_gettop(lua) == 0)
         redis_reply_error(&reply,
                           "ERR Please specify at least one argument for this redis lib call");
@@ -459,11 +490,14 @@ static void tidy_table(struct interpreter *in, int place)
     in->place_counts[place] = 0;
 }
 
-void redis_interpret(struct redis_call *call, int function, const char *sha1, size_t key_count)
+void redis_interpret(struct redis_call *call, int function, const char *sha1, size_t key_count,
+                     const struct tree_answers *answers)
 {
     struct interpreter *in = the_interpreter();
     lua_State *lua = in->lua;
     in->call = call;
+    in->answers = answers;
+    in->answered = 0;
     fill_table(in, KEYS, call->words + 3, key_count);
     fill_table(in, ARGUMENTS, call->words + 3 + key_count, call->count - 3 - key_count);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, function);

@@ -3,6 +3,7 @@
 #define SIM_REDIS_INTERPRETER_H
 
 #include "sim/redis_server.h"
+#include "sim/redis_tree.h"
 
 #define REDIS_NO_FUNCTION 0
 
@@ -10,7 +11,8 @@
 int redis_compile(struct redis_call *call, struct redis_word text);
 
 /* Of EVAL or EVALSHA, whose third word says how many of the others are keys. The SHA1 is what an
- * error names. */
-void redis_interpret(struct redis_call *call, int function, const char *sha1, size_t key_count);
+ * error names. Commands that were run before are not run again: their answers are given. */
+void redis_interpret(struct redis_call *call, int function, const char *sha1, size_t key_count,
+                     const struct tree_answers *answers);
 
 #endif

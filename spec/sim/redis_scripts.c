@@ -216,16 +216,16 @@ static bool read_key_count(const struct redis_call *call, size_t *key_count)
     return !error;
 }
 
+/* What a tree gives up LuaJIT goes through again. */
 static void run_script(struct redis_call *call, struct script *script, size_t key_count)
 {
-    if (script->tree && tree_run_script(call, script->tree, script->sha1, key_count))
+    struct tree_answers answers = {0};
+    if (script->tree && tree_run_script(call, script->tree, script->sha1, key_count, &answers))
         return;
-    int function = script->tree ? compile(call, script->text) : script->function;
-    if (function == REDIS_NO_FUNCTION)
-        return;
-    script->tree = NULL;
-    script->function = function;
-    redis_interpret(call, function, script->sha1, key_count);
+    if (script->function == REDIS_NO_FUNCTION)
+        script->function = compile(call, script->text);
+    if (script->function != REDIS_NO_FUNCTION)
+        redis_interpret(call, script->function, script->sha1, key_count, &answers);
 }
 
 void redis_eval(struct redis_call *call)

@@ -15,10 +15,17 @@ struct tree_function;
 /* NULL if there is anything in the text that is not known here. It lasts. */
 const struct tree_function *tree_parse(struct redis_word text);
 
-/* Runs it as the call's script, with so many keys, and replies. False, and nothing has happened, if it
- * came to something that is not known here. */
+/* What the commands of a run answered, one after the other. */
+struct tree_answers {
+    struct tree_answer *list;
+    size_t count, capacity;
+};
+
+/* Runs it as the call's script, with so many keys, and replies. False if it came to something that is
+ * not known here: then LuaJIT is to go through it again, with the answers that it has had. They last
+ * until the next run. */
 bool tree_run_script(struct redis_call *call, const struct tree_function *script, const char *sha1,
-                     size_t key_count);
+                     size_t key_count, struct tree_answers *answers);
 
 /* ---- for the files of this room ---- */
 
@@ -47,6 +54,11 @@ struct tree_value {
         struct tree_closure *closure;
         const struct tree_builtin *builtin;
     };
+};
+
+struct tree_answer {
+    struct tree_value reply;
+    bool failed;
 };
 
 /* A table: elements from 1 on, and fields, of which no script has many. */
@@ -161,8 +173,8 @@ struct tree_run {
     int line;                 /* of the innermost call */
     struct tree_guard *guard; /* where an error goes to */
     struct tree_value error;  /* that was raised */
-    bool has_called;          /* a command: there is no way back */
     bool gives_up;
+    struct tree_answers answers;
     struct tree_value reply; /* of the last command */
 };
 
@@ -177,10 +189,8 @@ void tree_need(struct tree_run *run, size_t values);
 
 void tree_raise(struct tree_run *run, struct tree_value error) __attribute__((noreturn));
 
-/* What scripts do not come to. Before the first command the run is given up; after it, it is an error
- * with the line in front, though not in Lua's words. */
-void tree_fail(struct tree_run *run, const char *format, ...)
-    __attribute__((noreturn, format(printf, 2, 3)));
+/* Gives the run up: LuaJIT knows what comes of it. The text is for who reads this. */
+void tree_fail(struct tree_run *run, const char *what) __attribute__((noreturn));
 
 /* An error of the script's own, with the line in front. */
 void tree_raise_text(struct tree_run *run, const char *format, ...)

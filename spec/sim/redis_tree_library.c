@@ -86,12 +86,25 @@ static bool take_words(const struct tree_value *arguments, size_t count, struct 
     return true;
 }
 
+static void note_answer(struct tree_run *run, bool failed)
+{
+    struct tree_answers *answers = &run->answers;
+    if (answers->count == answers->capacity) {
+        size_t capacity = 2 * answers->capacity + 12;
+        struct tree_answer *list = tree_take(capacity * sizeof *list);
+        if (answers->count > 0)
+            memcpy(list, answers->list, answers->count * sizeof *list);
+        answers->list = list;
+        answers->capacity = capacity;
+    }
+    answers->list[answers->count++] = (struct tree_answer){run->reply, failed};
+}
+
 bool tree_run_command(struct tree_run *run, const struct tree_value *arguments, size_t count)
 {
     static const struct redis_reply_kind kind = {give_ok,   give_error, give_integer,
                                                  give_bulk, give_nil,   give_array};
     struct redis_reply reply = {.kind = &kind, .target = run};
-    run->has_called = true;
     struct redis_word *words = tree_take(count * sizeof *words);
     if (count == 0)
         redis_reply_error(&reply,
@@ -101,6 +114,7 @@ bool tree_run_command(struct tree_run *run, const struct tree_value *arguments, 
                           "ERR Lua redis lib command arguments must be strings or integers");
     else
         redis_run_for_script(run->call, words, count, &reply);
+    note_answer(run, reply.failed);
     return reply.failed;
 }
 
@@ -126,7 +140,7 @@ static struct redis_word text_argument(struct tree_run *run, const struct tree_v
 {
     struct redis_word text;
     if (index >= count || !tree_text_of(arguments[index], &text))
-        tree_fail(run, "bad argument #%zu (string expected)", index + 1);
+        tree_fail(run, "bad argument, a string");
     return text;
 }
 
@@ -136,7 +150,7 @@ static int64_t whole_argument(struct tree_run *run, const struct tree_value *arg
     if (index >= count || arguments[index].type == TREE_NOTHING)
         return otherwise;
     if (arguments[index].type != TREE_DOUBLE)
-        tree_fail(run, "bad argument #%zu (number expected)", index + 1);
+        tree_fail(run, "bad argument, a number");
     return (int64_t)arguments[index].number;
 }
 
@@ -384,7 +398,7 @@ static size_t type(struct tree_run *run, struct tree_value *arguments, size_t co
 static size_t to_number(struct tree_run *run, struct tree_value *arguments, size_t count)
 {
     int64_t number;
-    if (count == 1 && arguments[0].type == TREE_DOUBLE)
+    if (count == 1 && (arguments[0].type == TREE_DOUBLE || arguments[0].type == TREE_NOTHING))
         return 1;
     if (count != 1 || arguments[0].type != TREE_TEXT ||
         !redis_read_integer(tree_word(arguments[0]), &number))

@@ -72,33 +72,24 @@ void tree_raise(struct tree_run *run, struct tree_value error)
     longjmp(run->guard->way, 1);
 }
 
-static struct tree_value vtext(const struct tree_run *run, const char *format, va_list arguments)
+void tree_fail(struct tree_run *run, const char *what)
 {
-    char *text = tree_take(512);
-    int len = snprintf(text, 256, "%s:%d: ", CHUNK_NAME, run->line);
-    vsnprintf(text + len, 256, format, arguments);
-    return tree_text(text, strlen(text));
-}
-
-void tree_fail(struct tree_run *run, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    struct tree_value error = vtext(run, format, arguments);
-    va_end(arguments);
-    run->gives_up = !run->has_called;
-    while (run->gives_up && run->guard->outer)
+    (void)what;
+    run->gives_up = true;
+    while (run->guard->outer)
         run->guard = run->guard->outer;
-    tree_raise(run, error);
+    tree_raise(run, tree_nil());
 }
 
 void tree_raise_text(struct tree_run *run, const char *format, ...)
 {
+    char *text = tree_take(512);
     va_list arguments;
+    int len = snprintf(text, 256, "%s:%d: ", CHUNK_NAME, run->line);
     va_start(arguments, format);
-    struct tree_value error = vtext(run, format, arguments);
+    vsnprintf(text + len, 256, format, arguments);
     va_end(arguments);
-    tree_raise(run, error);
+    tree_raise(run, tree_text(text, strlen(text)));
 }
 
 void tree_need(struct tree_run *run, size_t values)
@@ -763,7 +754,7 @@ static void fill(struct tree_list *list, const struct redis_word *words, size_t 
 }
 
 bool tree_run_script(struct redis_call *call, const struct tree_function *script, const char *sha1,
-                     size_t key_count)
+                     size_t key_count, struct tree_answers *answers)
 {
     struct tree_run run = {.call = call, .top = stack, .line = 1};
     struct tree_closure main = {script, NULL};
@@ -773,6 +764,7 @@ bool tree_run_script(struct redis_call *call, const struct tree_function *script
     fill(&run.arguments, call->words + 3 + key_count, call->count - 3 - key_count);
     size_t count = tree_call_guarded(&run, callee, 0);
     struct tree_value nothing = tree_nil();
+    *answers = run.answers;
     if (run.gives_up)
         return false;
     if (count == SIZE_MAX)

@@ -170,6 +170,14 @@ static int poll_all(lua_State *L)
     return 1;
 }
 
+/* is_writable(fd) -> whether a line can be written there without waiting for a reader */
+static int is_writable(lua_State *L)
+{
+    struct pollfd polled = {(int)luaL_checkinteger(L, 1), POLLOUT, 0};
+    lua_pushboolean(L, poll(&polled, 1, 0) == 1);
+    return 1;
+}
+
 /* sleep(seconds) -> true; false if a signal came first */
 static int sleep_for(lua_State *L)
 {
@@ -245,6 +253,7 @@ static const luaL_Reg functions[] = {
     {"read_signal", read_signal},
     {"obey", obey},
     {"poll", poll_all},
+    {"is_writable", is_writable},
     {"sleep", sleep_for},
     {"file_mode", file_mode},
     {"find_command", find_command},

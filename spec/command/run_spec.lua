@@ -1,5 +1,6 @@
 -- `redlock run` in pipes: what it runs, what it says, how it ends.
 
+local keeper = require "keeper"
 local process = require "support.process"
 local program = require "command.program"
 local servers = require "servers"
@@ -279,6 +280,27 @@ describe("redlock run", function()
             assert.equal(124, result.status)
             assert.same({ "saved" }, result.output)
         end)
+    end)
+
+    it("is not held up by a pipe that nobody reads", function()
+        local folder = keeper.new()
+        folder:settle()
+        local text = "echo up; read line; echo done"
+        local words = { "run", "job", "--ttl", "500ms", "-v", "-c", text }
+        local child = process.start {
+            command = ([[mkfifo %s/pipe; exec 4<>%s/pipe
+                dd if=/dev/zero of=%s/pipe bs=64k count=1 oflag=nonblock status=none
+                exec %s 2>&4]]):format(folder.dir, folder.dir, folder.dir, program.line(words)),
+            env = nodes,
+        }
+        assert.equal("up", child:wait_line "up")
+        local token = server:cli("GET", "job")
+        wait.sleep(1) -- two leases
+        assert.equal(token, server:cli("GET", "job"))
+        child:tell ""
+        assert.equal(0, child:wait())
+        assert.equal("done", child:lines()[2])
+        folder:close()
     end)
 
     it("does not wait for what the command leaves behind", function()

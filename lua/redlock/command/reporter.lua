@@ -2,6 +2,8 @@
 -- @module redlock.command.reporter
 -- @local
 
+local system = require "redlock.command.system"
+
 local Reporter = {}
 Reporter.__index = Reporter
 
@@ -20,9 +22,16 @@ function Reporter.new(errors, quiet, verbose)
     }, Reporter)
 end
 
+-- Who holds a lock must not be held up by a pipe that nobody reads, or by Ctrl-S.
+local function put(self, ...)
+    if system.is_writable(self.errors.fd) then
+        self.errors:write(...)
+    end
+end
+
 local function write(self, colour, text)
     self:clear()
-    self.errors:write(self.errors:paint(colour, "redlock: "), text, "\n")
+    put(self, self.errors:paint(colour, "redlock: "), text, "\n")
 end
 
 --- What everybody ought to know.
@@ -51,7 +60,7 @@ function Reporter:progress(text)
     if self.shows_progress then
         local room = self.errors:width() - 1 - #"redlock: "
         local shown = #text > room and text:sub(1, math.max(room - 3, 0)) .. "..." or text
-        self.errors:write(CLEAR, self.errors:paint("dim", "redlock: " .. shown))
+        put(self, CLEAR, self.errors:paint("dim", "redlock: " .. shown))
         self.has_line = true
     end
 end
@@ -59,7 +68,7 @@ end
 --- Takes that line away.
 function Reporter:clear()
     if self.has_line then
-        self.errors:write(CLEAR)
+        put(self, CLEAR)
         self.has_line = false
     end
 end

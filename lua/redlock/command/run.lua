@@ -71,7 +71,7 @@ without the lock.]],
             help = "COMMAND is one text for sh -c",
         },
         {
-            long = "purpose", value = "TEXT",
+            long = "purpose", value = "TEXT", kind = "purpose",
             help = "what the lock is held for, for others to see",
         },
         { long = "verbose", short = "v", help = "say on stderr what happens" },

@@ -81,6 +81,8 @@ local function terms_of(given)
         fair = given.fair,
         at_least = given.once_per or given.at_least,
         identity = given.purpose,
+        renew = true, -- whatever other programs are told by the file
+        max_hold = math.huge,
     }
 end
 
@@ -128,6 +130,18 @@ local function close(run)
         run.client:close()
     end)
     run.warden:dismiss()
+end
+
+-- If we fail in the midst of it, the lock would be released while the command runs.
+local function guard(run)
+    local ok, state = xpcall(function()
+        return Supervisor.new(run):guard()
+    end, debug.traceback)
+    if not ok then
+        run.warden:signal(signals.KILL, true)
+        error(state, 0)
+    end
+    return state
 end
 
 -- ---- what comes of it ----
@@ -236,7 +250,7 @@ return function(call)
     if lock then
         local text = "%s is ours, with the fence %.0f"
         run.reporter:note(text:format(failure.quote(run.name), lock.fence))
-        state = Supervisor.new(run):guard()
+        state = guard(run)
         exit_code, message, hint = conclude(call, run, state)
     elseif code == "signal" then
         close(run)

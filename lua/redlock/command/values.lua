@@ -68,6 +68,14 @@ values.text = {
     end,
 }
 
+--- What others see of an owner.
+values.purpose = {
+    text = "1 to 100 printable ASCII characters",
+    read = function(text)
+        return #text <= 100 and text:find "^[ -~]+$" and text or nil
+    end,
+}
+
 -- To be completed as a file.
 values.file = values.text
 values.folder = values.text

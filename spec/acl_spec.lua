@@ -7,8 +7,8 @@ local servers = require "servers"
 local wait = require "support.wait"
 
 -- The README quotes this line.
-local RULE = "on >secret ~* &redlock:* -@all +eval +evalsha +get +mget +set +del +exists +expire"
-    .. " +pexpire +pttl +zadd +zrem +zpopmin +zcard +publish +subscribe +info +select"
+local RULE = "on >secret ~* &redlock:* -@all +eval +evalsha +get +getrange +mget +set +del +exists"
+    .. " +scan +expire +pexpire +pttl +zadd +zrem +zpopmin +zcard +publish +subscribe +info +select"
     .. " +client|setname"
 
 local unpack = table.unpack or unpack
@@ -163,6 +163,13 @@ describe("the rule", function()
         assert.is_false(has_waiter())
     end)
 
+    it("allows to list what stands, and to take it away", function()
+        local lock = assert(new_client():try "job")
+        assert.equal(lock.token, assert(new_client():list("*", { all = true }))[1].token)
+        assert.is_true(new_client():break_lock "job")
+        assert.is_nil(value "job")
+    end)
+
     it("allows fairness, and to leave the queue", function()
         local client = new_client()
         local lock = assert(client:try "job")
@@ -297,6 +304,17 @@ describe("the rule without", function()
         ["+select"] = function()
             assert.is_not_nil((new_client():try "job"))
             assert_forbidden(quorum.new_client(url .. "/1"):try "job")
+        end,
+        ["+scan"] = function()
+            local client = new_client()
+            assert.is_true(assert(client:try "job"):release())
+            assert_forbidden(client:list())
+        end,
+        ["+getrange"] = function() -- nothing can be told of any lock
+            local client = new_client()
+            local lock = assert(client:try "job")
+            assert.same({}, assert(client:list()))
+            assert.is_true(lock:release())
         end,
         ["+client|setname"] = function()
             local client = new_client { client_name = "billing" }

@@ -27,8 +27,9 @@
 #define AGENDA "machine.agenda"
 #define LINES "machine.lines"
 
-static const char *const kinds[] = {"acquire", "acquire_many", "extend",  "extend_many",
-                                    "release", "release_many", "inspect", NULL};
+static const char *const kinds[] = {
+    "acquire",      "acquire_many", "extend", "extend_many", "release",
+    "release_many", "inspect",      "break",  "scan",        NULL};
 static const char *const states[] = {"idle",  "standing_by", "acquiring", "waiting",
                                      "owned", "releasing",   "inspecting"};
 static const char *const outcomes[] = {"pending",  "acquired",    "extended",
@@ -179,6 +180,8 @@ static void push_request(lua_State *L, const struct rlk_request *request)
     set_boolean(L, "owed", (request->round & RLK_ROUND_OWED) != 0);
     set_bytes(L, "key", request->key.bytes, request->key.len);
     set_text(L, "token", request->token);
+    set_bytes(L, "word", request->word.bytes, request->word.len);
+    set_boolean(L, "all", request->all);
     set_whole(L, "ttl_ms", request->ttl_ms);
     set_whole(L, "fence", request->fence);
     set_whole(L, "fence_ttl_s", request->fence_ttl_s);
@@ -217,6 +220,8 @@ static struct rlk_request check_request(lua_State *L)
     request.key.bytes = string_field(L, index, "key", &request.key.len);
     if (!request.key.bytes)
         luaL_error(L, "a request has a key");
+    request.word.bytes = string_field(L, index, "word", &request.word.len);
+    request.all = boolean_field(L, index, "all");
     const char *token = string_field(L, index, "token", &len);
     if (token)
         copy_text(L, request.token, sizeof request.token, token, len);

@@ -642,9 +642,12 @@ void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms)
     assert(lock->state == RLK_IDLE && lock->tallies);
     lock->state = RLK_INSPECTING;
     lock->outcome = RLK_PENDING;
-    for (int node = 0; lock->findings && node < lock->quorum->nodes; node++)
-        rlk_buffer_clear(&lock->findings[node]);
-    start_round(lock, RLK_INSPECT, rlk_all_nodes(lock->quorum), now_ms);
+    const struct rlk_inquiry *inquiry = lock->inquiry;
+    rlk_nodes all = rlk_all_nodes(lock->quorum);
+    start_round(lock, inquiry ? inquiry->kind : RLK_INSPECT, inquiry ? inquiry->nodes & all : all,
+                now_ms);
+    if (!pending(lock))
+        finish(lock, RLK_INSPECTED);
 }
 
 /* ---- votes, wake-ups, time ---- */
@@ -668,8 +671,8 @@ static void record(struct rlk_lock *lock, int node, const struct rlk_vote *vote)
     else if (vote->reason == RLK_ABSENT || vote->reason == RLK_ANOTHERS)
         lock->refused |= bit;
     lock->taken |= vote->reason == RLK_ANOTHERS;
-    if (lock->findings && vote->details_len > 0)
-        (void)rlk_buffer_append(&lock->findings[node], vote->details, vote->details_len);
+    if (lock->inquiry && vote->details_len > 0)
+        rlk_inquiry_note(lock->inquiry, node, vote->details, vote->details_len);
     if (!lock->tallies)
         return;
     struct rlk_tally *tally = &lock->tallies[node];
@@ -707,6 +710,8 @@ static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason 
         return true;
     if (reason != RLK_DISCONNECTED || lock->kind == RLK_ACQUIRE || (lock->repeated & bit))
         return false;
+    if (lock->kind == RLK_BREAK && lock->inquiry->word.len == 0)
+        return false; /* it would hit whoever came meanwhile */
     lock->repeated |= bit;
     return true;
 }
@@ -939,6 +944,13 @@ static bool is_plain(const struct rlk_lock *lock, const struct rlk_request *requ
     }
 }
 
+static void inquire(const struct rlk_inquiry *inquiry, int node, struct rlk_request *request)
+{
+    request->word = inquiry->word;
+    request->all = inquiry->all;
+    memcpy(request->token, inquiry->cursors[node], sizeof inquiry->cursors[node]);
+}
+
 static void ask_round(struct rlk_lock *lock, int node, int64_t now_ms, struct rlk_request *request)
 {
     rlk_nodes bit = rlk_node_bit(node);
@@ -951,6 +963,8 @@ static void ask_round(struct rlk_lock *lock, int node, int64_t now_ms, struct rl
     request->identity = lock->quorum->identity;
     request->arrival_us = lock->arrival_us;
     request->fair = lock->lease.terms.fair;
+    if (lock->inquiry && lock->state == RLK_INSPECTING)
+        inquire(lock->inquiry, node, request);
     if (lock->kind == RLK_RELEASE)
         request->keep_ms = rlk_lease_keep_ms(lock->quorum, &lock->lease, now_ms);
     /* The others may end the round before this one has answered. */

@@ -15,8 +15,8 @@
 #ifndef RLK_LOCK_H
 #define RLK_LOCK_H
 
-#include "core/buffer.h"
 #include "core/debts.h"
+#include "core/inquiry.h"
 #include "core/quorum.h"
 #include "core/request.h"
 #include "core/vote.h"
@@ -91,12 +91,11 @@ struct rlk_tally {
 
 struct rlk_lock {
     struct rlk_quorum *quorum;
-    struct rlk_tally *tallies; /* one per node, or NULL: no reasons kept, nothing owed */
-    struct rlk_key key;        /* borrowed */
-    struct rlk_buffer
-        *findings;           /* set after rlk_lock_init() by who inspects, or NULL: one per node,
-                                    where the details of its vote are put */
-    uint64_t id;             /* the waiter's number within its inbox */
+    struct rlk_tally *tallies;   /* one per node, or NULL: no reasons kept, nothing owed */
+    struct rlk_key key;          /* borrowed */
+    struct rlk_inquiry *inquiry; /* set after rlk_lock_init() by who inspects; borrowed; NULL: no
+                                    details are wanted */
+    uint64_t id;                 /* the waiter's number within its inbox */
     bool renewed_by_another; /* set after rlk_lock_init(): a machine that adopts its leases renews
                                   them, and this one must not, however late it hears of its grant */
 
@@ -203,6 +202,7 @@ void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms);
 /* Releases a grant that nobody has seen: it is free at once. */
 void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms);
 
+/* Looks at a lock; or does what its inquiry says. It is over when all that are asked have answered. */
 void rlk_lock_inspect(struct rlk_lock *lock, int64_t now_ms);
 
 /* Gives up an acquire: what it may have been granted is released, and it leaves the queue. */

@@ -13,6 +13,7 @@
 #define RLK_INBOX_SIZE 40     /* "redlock:" and 28 characters, and a NUL */
 #define RLK_WAITER_SIZE 64    /* an inbox, '/', the decimal id of a waiter, and a NUL */
 #define RLK_IDENTITY_SIZE 256 /* who holds a lock, for people to read, and a NUL */
+#define RLK_CURSOR_SIZE 24    /* the decimal digits of 64 bits, and a NUL */
 #define RLK_BATCH_MAX 256     /* locks in one request of many */
 #define RLK_FENCE_TTL_S 86400 /* how long a node remembers a ballot, unless leases are longer */
 
@@ -32,6 +33,8 @@ enum rlk_request_kind {
     RLK_RELEASE,
     RLK_RELEASE_MANY,
     RLK_INSPECT,
+    RLK_BREAK,
+    RLK_SCAN,
     RLK_REQUEST_KINDS
 };
 
@@ -59,7 +62,9 @@ struct rlk_request {
     enum rlk_request_kind kind;
     uint32_t round; /* the vote brings it back, so that a late one is known for what it is */
     struct rlk_key key;
-    char token[RLK_TOKEN_SIZE]; /* "" releases nothing */
+    char token[RLK_TOKEN_SIZE]; /* "" releases nothing. A scan's: the cursor */
+    struct rlk_key word;        /* of an inquiry (core/inquiry.h); borrowed */
+    bool all;                   /* the same */
     int64_t ttl_ms;             /* lease */
     int64_t fence;              /* the ballot: below 2^53 */
     int64_t fence_ttl_s;        /* how long a node remembers the ballot */

@@ -12,7 +12,8 @@ const struct rlk_script *rlk_script(enum rlk_request_kind kind)
         [RLK_ACQUIRE] = &script_acquire, [RLK_ACQUIRE_MANY] = &script_acquire_many,
         [RLK_EXTEND] = &script_extend,   [RLK_EXTEND_MANY] = &script_extend_many,
         [RLK_RELEASE] = &script_release, [RLK_RELEASE_MANY] = &script_release_many,
-        [RLK_INSPECT] = &script_inspect,
+        [RLK_INSPECT] = &script_inspect, [RLK_BREAK] = &script_break,
+        [RLK_SCAN] = &script_scan,
     };
     return scripts[kind];
 }

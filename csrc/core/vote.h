@@ -55,7 +55,9 @@ struct rlk_vote {
     int64_t waiters;  /* RLK_GRANTED by an inspection only */
     const char *text; /* the error's, or the holder's token; not terminated; the node's memory */
     size_t text_len;
-    const char *details; /* what an inspection found besides: who holds the lock; as the text */
+    const char
+        *details; /* what an inspection found besides: who holds the lock, or a page of locks;
+                            as the text */
     size_t details_len;
 };
 

@@ -285,6 +285,25 @@ static bool add_inspect(struct rlk_memo *memo, const struct rlk_request *request
     return end(&command);
 }
 
+static bool add_break(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
+{
+    struct command command;
+    begin_single(&command, memo, request, by_text, ":queue");
+    add(&command, request->word.len > 0 ? request->word.bytes : "", request->word.len);
+    return end(&command);
+}
+
+static bool add_scan(struct rlk_memo *memo, const struct rlk_request *request, bool by_text)
+{
+    struct command command;
+    begin_script(&command, memo, RLK_SCAN, by_text, 0);
+    add_text(&command, request->token);
+    add(&command, request->word.len > 0 ? request->word.bytes : "", request->word.len);
+    if (request->all)
+        add_text(&command, "all");
+    return end(&command);
+}
+
 /* All locks, then the companion of each. */
 static void add_keys(struct command *command, const struct rlk_request *requests, size_t count,
                      const char *suffix)
@@ -413,6 +432,10 @@ static bool compose(struct rlk_memo *memo, enum rlk_request_kind kind,
         return add_release_many(memo, requests, count, by_text);
     case RLK_INSPECT:
         return add_inspect(memo, requests, by_text);
+    case RLK_BREAK:
+        return add_break(memo, requests, by_text);
+    case RLK_SCAN:
+        return add_scan(memo, requests, by_text);
     case RLK_REQUEST_KINDS:
         break;
     }
@@ -611,6 +634,15 @@ static struct rlk_vote vote_of_inspect(const redisReply *reply)
     return vote;
 }
 
+/* A page is for whoever asked to read. */
+static struct rlk_vote vote_of_scan(const redisReply *reply)
+{
+    if (!is_text(reply))
+        return (struct rlk_vote){.reason = RLK_MALFORMED};
+    return (struct rlk_vote){
+        .reason = RLK_GRANTED, .details = reply->str, .details_len = (size_t)reply->len};
+}
+
 /* Status, remaining ms and fence; or an error's text in the place of the status. */
 static struct rlk_vote vote_of_acquire_among(redisReply **element)
 {
@@ -659,6 +691,8 @@ struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *repl
         return vote_of_acquire(reply);
     case RLK_INSPECT:
         return vote_of_inspect(reply);
+    case RLK_SCAN:
+        return vote_of_scan(reply);
     case RLK_ACQUIRE_MANY:
     case RLK_EXTEND_MANY:
     case RLK_RELEASE_MANY:

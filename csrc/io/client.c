@@ -32,8 +32,8 @@ struct rlk_client {
     struct rlk_link holdings;   /* that the program may still use */
     struct rlk_link operations; /* submitted, and not concluded */
     struct call calls[CALLS];
-    struct call *call;                         /* that is running, or ran last */
-    struct rlk_buffer findings[RLK_NODES_MAX]; /* of the last inspection */
+    struct call *call;          /* that is running, or ran last */
+    struct rlk_inquiry inquiry; /* the last */
 };
 
 /* ---- life ---- */
@@ -58,8 +58,7 @@ static bool init_calls(struct rlk_client *client)
 
 static void free_client(struct rlk_client *client)
 {
-    for (int node = 0; node < RLK_NODES_MAX; node++)
-        rlk_buffer_free(&client->findings[node]);
+    rlk_inquiry_end(&client->inquiry);
     rlk_settings_free(&client->settings);
     free(client->calls[0].tallies);
     free(client);
@@ -100,7 +99,7 @@ const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client)
 
 const struct rlk_buffer *rlk_client_findings(const struct rlk_client *client)
 {
-    return client->call->lock.findings;
+    return client->call->lock.inquiry ? client->inquiry.findings : NULL;
 }
 
 static void forget_operations(struct rlk_client *client)
@@ -381,12 +380,14 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
     return outcome_of_release(holding, outcome);
 }
 
-enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key)
+enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key,
+                                    const struct rlk_inquiry *asked)
 {
     int64_t now_ms = rlk_clock_ms();
     if (!begin(client, key))
         return RLK_UNAVAILABLE;
-    client->call->lock.findings = client->findings;
+    rlk_inquiry_ask(&client->inquiry, asked);
+    client->call->lock.inquiry = &client->inquiry;
     rlk_lock_inspect(&client->call->lock, now_ms);
     return run(client);
 }
@@ -464,11 +465,18 @@ struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
 }
 
 struct rlk_operation *rlk_client_submit_inspect(struct rlk_client *client, struct rlk_key key,
+                                                const struct rlk_inquiry *asked,
                                                 struct rlk_outbox *outbox, uint64_t tag)
 {
     struct rlk_operation *operation = new_operation(client, RLK_INSPECT, key, outbox, tag);
-    if (operation)
-        rlk_engine_submit(client->engine, operation);
+    if (!operation)
+        return NULL;
+    if (!rlk_operation_inquire(operation, asked)) {
+        rlk_unlink(&operation->client_link);
+        rlk_operation_drop(operation);
+        return NULL;
+    }
+    rlk_engine_submit(client->engine, operation);
     return operation;
 }
 

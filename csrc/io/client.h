@@ -45,8 +45,10 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
  * could be told: the rest is up to the lease. From the call on the holding is not held. */
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding);
 
-/* RLK_INSPECTED: the tallies say what each node knows of the key. */
-enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key);
+/* RLK_INSPECTED: the tallies and the findings say what each node answered to what is asked of the
+ * key. */
+enum rlk_outcome rlk_client_inspect(struct rlk_client *client, struct rlk_key key,
+                                    const struct rlk_inquiry *asked);
 
 /* What each node said in the last call that waited. */
 const struct rlk_tally *rlk_client_tallies(const struct rlk_client *client);
@@ -70,6 +72,7 @@ struct rlk_operation *rlk_client_submit_release(struct rlk_client *client,
                                                 struct rlk_holding *holding,
                                                 struct rlk_outbox *outbox, uint64_t tag);
 struct rlk_operation *rlk_client_submit_inspect(struct rlk_client *client, struct rlk_key key,
+                                                const struct rlk_inquiry *asked,
                                                 struct rlk_outbox *outbox, uint64_t tag);
 
 /* Once the tag was taken: the outcome. An acquire's holding is the caller's until

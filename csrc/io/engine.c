@@ -339,7 +339,7 @@ static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
         lock->quorum = rlk_loop_quorum(engine->loop);
     else
         rlk_lock_init(lock, rlk_loop_quorum(engine->loop), operation->key, operation->tallies);
-    lock->findings = operation->findings;
+    lock->inquiry = operation->inquiry;
     lock->renewed_by_another = true;
     if (!rlk_loop_attach(engine->loop, lock)) {
         fail_at_once(engine, operation);

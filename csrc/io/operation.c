@@ -15,16 +15,21 @@ struct rlk_operation *rlk_operation_new(enum rlk_request_kind kind, struct rlk_k
     memcpy(bytes, key.bytes, key.len);
     operation->key = (struct rlk_key){bytes, key.len};
     operation->kind = kind;
-    operation->nodes = nodes;
     operation->outcome = RLK_PENDING;
     atomic_init(&operation->references, 1);
-    if (kind != RLK_INSPECT)
-        return operation;
-    operation->findings = calloc((size_t)nodes, sizeof *operation->findings);
-    if (operation->findings)
-        return operation;
-    free(operation);
-    return NULL;
+    return operation;
+}
+
+bool rlk_operation_inquire(struct rlk_operation *operation, const struct rlk_inquiry *asked)
+{
+    struct rlk_inquiry *inquiry = calloc(1, sizeof *inquiry + asked->word.len);
+    if (!inquiry)
+        return false;
+    rlk_inquiry_ask(inquiry, asked);
+    if (asked->word.len > 0)
+        inquiry->word.bytes = memcpy(inquiry + 1, asked->word.bytes, asked->word.len);
+    operation->inquiry = inquiry;
+    return true;
 }
 
 void rlk_operation_retain(struct rlk_operation *operation)
@@ -40,9 +45,9 @@ void rlk_operation_drop(struct rlk_operation *operation)
         rlk_holding_drop(operation->holding);
     if (operation->outbox)
         rlk_outbox_drop(operation->outbox);
-    for (int node = 0; operation->findings && node < operation->nodes; node++)
-        rlk_buffer_free(&operation->findings[node]);
-    free(operation->findings);
+    if (operation->inquiry)
+        rlk_inquiry_end(operation->inquiry);
+    free(operation->inquiry);
     free(operation->report);
     free(operation);
 }

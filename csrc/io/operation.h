@@ -27,15 +27,14 @@ struct rlk_operation {
     struct rlk_terms terms;      /* acquire */
     int64_t ttl_ms;              /* extend */
     bool told_before;            /* release: the nodes were told to release it before */
+    struct rlk_inquiry *inquiry; /* inspect: what is asked, and was found; its own, or NULL */
     struct rlk_holding *holding; /* extend, release: whose, retained. Acquire: the grant */
     struct rlk_outbox *outbox;   /* retained; NULL: nobody wants to know */
     struct rlk_notice notice;
 
     /* the engine's, until the notice is posted */
     enum rlk_outcome outcome;
-    struct rlk_tally *report;    /* of a failure or an inspection: what each node said; or NULL */
-    struct rlk_buffer *findings; /* of an inspection: the details, one for each node; else NULL */
-    int nodes;
+    struct rlk_tally *report; /* of a failure or an inspection: what each node said; or NULL */
 
     /* the program's thread's alone */
     struct rlk_link client_link; /* its client's operations */
@@ -55,6 +54,9 @@ struct rlk_operation {
 
 /* With one reference, the caller's. Copies the key. NULL if there is no memory. */
 struct rlk_operation *rlk_operation_new(enum rlk_request_kind kind, struct rlk_key key, int nodes);
+
+/* What an inspection asks: copies it. False if there is no memory. */
+bool rlk_operation_inquire(struct rlk_operation *operation, const struct rlk_inquiry *asked);
 void rlk_operation_retain(struct rlk_operation *operation);
 void rlk_operation_drop(struct rlk_operation *operation);
 

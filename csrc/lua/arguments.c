@@ -3,7 +3,9 @@
 #include "lua/arguments.h"
 
 #include <math.h>
+#include <string.h>
 
+#define WORD_MAX 4096
 #define TTL_MAX_MS INT64_C(1000000000000)
 
 int64_t rlk_milliseconds(double seconds)
@@ -70,6 +72,37 @@ struct rlk_terms rlk_check_terms(lua_State *L, int first)
     int64_t lease_s = terms.ttl_ms / 1000;
     terms.fence_ttl_s = lease_s > RLK_FENCE_TTL_S / 2 ? (uint32_t)(2 * lease_s) : RLK_FENCE_TTL_S;
     return terms;
+}
+
+static void read_cursors(lua_State *L, int index, int nodes, struct rlk_inquiry *inquiry)
+{
+    luaL_checktype(L, index, LUA_TTABLE);
+    inquiry->nodes = 0;
+    for (int node = 0; node < nodes; node++) {
+        size_t len = 0;
+        lua_rawgeti(L, index, node + 1);
+        const char *cursor = lua_tolstring(L, -1, &len);
+        luaL_argcheck(L, len < RLK_CURSOR_SIZE, index, "cursor out of range");
+        if (cursor) {
+            memcpy(inquiry->cursors[node], cursor, len);
+            inquiry->nodes |= rlk_node_bit(node);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+struct rlk_inquiry rlk_check_inquiry(lua_State *L, int first, int nodes)
+{
+    static const char *const names[] = {"inspect", "break", "scan", NULL};
+    static const enum rlk_request_kind kinds[] = {RLK_INSPECT, RLK_BREAK, RLK_SCAN};
+    struct rlk_inquiry inquiry = {.kind = kinds[luaL_checkoption(L, first, "inspect", names)],
+                                  .nodes = ~(rlk_nodes)0};
+    inquiry.word.bytes = luaL_optlstring(L, first + 1, "", &inquiry.word.len);
+    inquiry.all = lua_toboolean(L, first + 2);
+    luaL_argcheck(L, inquiry.word.len <= WORD_MAX, first + 1, "too long");
+    if (inquiry.kind == RLK_SCAN)
+        read_cursors(L, first + 3, nodes, &inquiry);
+    return inquiry;
 }
 
 int64_t rlk_check_ttl(lua_State *L, int index)

@@ -20,6 +20,9 @@ const char *rlk_string_field(lua_State *L, const char *name); /* kept alive by t
 
 /* Six arguments: ttl, wait, max_hold in seconds; renew, fair; at_least in seconds. */
 struct rlk_terms rlk_check_terms(lua_State *L, int first);
+/* Four arguments, or none to look at a lock: "inspect", "break" or "scan"; a word, which is borrowed;
+ * whether all; and for each node the cursor (of a scan), or nil where it is not asked. */
+struct rlk_inquiry rlk_check_inquiry(lua_State *L, int first, int nodes);
 int64_t rlk_check_ttl(lua_State *L, int index);
 struct rlk_key rlk_check_key(lua_State *L, int index);
 

@@ -279,11 +279,12 @@ int rlk_push_result(lua_State *L, const struct rlk_client *client, enum rlk_outc
     return 2;
 }
 
-/* core.inspect(client, key) -> true, votes: what the nodes know; or code, votes */
+/* core.inspect(client, key, inquiry...) -> true, votes: what the nodes know, or did; or code, votes */
 static int inspect(lua_State *L)
 {
     struct rlk_client *client = rlk_check_client(L, 1)->client;
-    enum rlk_outcome outcome = rlk_client_inspect(client, rlk_check_key(L, 2));
+    struct rlk_inquiry asked = rlk_check_inquiry(L, 3, rlk_client_settings(client)->nodes);
+    enum rlk_outcome outcome = rlk_client_inspect(client, rlk_check_key(L, 2), &asked);
     return rlk_push_result(L, client, outcome, rlk_record_of_call(client));
 }
 

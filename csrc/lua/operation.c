@@ -259,13 +259,15 @@ static int submit_release(lua_State *L)
     return push_bound(L, &submission, lock->shared, operation, check_request(L, 5));
 }
 
-/* core.submit_inspect(handle, outbox, tag, client, request or nil, key) -> true | code, votes */
+/* core.submit_inspect(handle, outbox, tag, client, request or nil, key, inquiry...) -> true | code,
+ * votes */
 static int submit_inspect(lua_State *L)
 {
     struct submission submission = check_submission(L);
     struct rlk_shared_client *shared = rlk_check_client(L, 4);
-    struct rlk_operation *operation = rlk_client_submit_inspect(shared->client, rlk_check_key(L, 6),
-                                                                submission.outbox, submission.tag);
+    struct rlk_inquiry asked = rlk_check_inquiry(L, 7, rlk_client_settings(shared->client)->nodes);
+    struct rlk_operation *operation = rlk_client_submit_inspect(
+        shared->client, rlk_check_key(L, 6), &asked, submission.outbox, submission.tag);
     return push_bound(L, &submission, shared, operation, check_request(L, 5));
 }
 
@@ -293,7 +295,8 @@ static int conclude(lua_State *L)
         rlk_set_holding(lock, holding);
     else if (holding)
         rlk_client_forget(client, holding);
-    struct rlk_record record = {operation->report, operation->findings};
+    const struct rlk_inquiry *inquiry = operation->inquiry;
+    struct rlk_record record = {operation->report, inquiry ? inquiry->findings : NULL};
     int results = rlk_push_result(L, client, outcome, record);
     rlk_operation_drop(operation);
     empty(handle);

@@ -4,7 +4,10 @@
 local core = require "redlock.core"
 local failure = require "redlock.failure"
 local hosts = require "redlock.host"
+local eviction = require "redlock.eviction"
 local options = require "redlock.options"
+local sighting = require "redlock.sighting"
+local walk = require "redlock.walk"
 require "redlock.lock" -- gives core's locks their methods
 
 local Client = {}
@@ -133,27 +136,6 @@ function Client:with(name, opts, body)
     end
 end
 
--- A ballot is the wall clock of whoever holds the lock, in microseconds, unless it had to be above a
--- higher one.
-local function age_of(fence)
-    return fence and math.max(0, core.wall_clock() - fence / 1e6)
-end
-
-local function describe(vote)
-    if vote.vote ~= "granted" then
-        return { node = vote.node, error = failure.reason(vote) }
-    end
-    return {
-        node = vote.node,
-        token = vote.text,
-        ttl = vote.ttl,
-        fence = vote.fence,
-        waiters = vote.waiters,
-        holder = vote.details and failure.escape(vote.details),
-        age = vote.details and age_of(vote.fence),
-    }
-end
-
 --- Looks at a lock on every node, and changes nothing.
 -- @tparam string name
 -- @treturn[1] table for each node `{ node, token, ttl, fence, waiters, holder, age }`, without token
@@ -171,9 +153,57 @@ function Client:info(name)
         return nil, failure.message(result, name, nodes, nil, cause), result, nodes
     end
     for index, vote in ipairs(nodes) do
-        nodes[index] = describe(vote)
+        nodes[index] = sighting.of(vote)
     end
     return nodes
+end
+
+--- Takes a lock away from whoever holds it, and wakes who waits for it. It looks first, and takes away
+-- what it saw: so it evicts who holds the lock now, and nobody who comes later. The fence stays, so
+-- that the next owner's is higher and the evicted one's writes can be refused; its watchdog finds out
+-- with the next renewal.
+-- @tparam string name
+-- @tparam[opt] table opts `token`: only this one; `any_type`: also another kind of lock, whose key is
+-- no string
+-- @treturn[1] boolean true
+-- @treturn[1] table `{ votes, token, holder, age, fence, nodes }`: on how many nodes it was taken away,
+-- from whom, and for each node `{ node, evicted, token, holder, error }`
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code: `lost` (nobody holds it, or not by that token), `locked` (another kind of lock
+-- stands, or somebody took it meanwhile), `unavailable` (no majority answered), `closed`
+-- @treturn[2] table votes: for each node `{ node, evicted, token, holder, error }`
+function Client:break_lock(name, opts)
+    check_self(self, "break_lock")
+    options.name(name, self.prefix, 3)
+    local checked = options.eviction(opts, 3)
+    return eviction.run(choose_host(self), self.handle, self.prefix, name, checked)
+end
+
+--- Lists the locks that stand on the nodes, merged by name. It walks through the keys page by page
+-- (SCAN, never KEYS), so that no server is held up for long; what comes or goes meanwhile may be
+-- missing.
+-- @tparam[opt="*"] string pattern of names, as Redis' SCAN has it
+-- @tparam[opt] table opts `all`: also strings that end by themselves and have no fence, as other
+-- libraries' locks; `timeout`: seconds for all of it, 60; `limit`: at most so many locks, 100000;
+-- `progress`: a function that is called with `{ pages, locks, nodes, elapsed }` after each round of
+-- pages, and ends the walk if it returns false
+-- @treturn[1] {table,...} sorted by name: `{ name, votes, token, holder, age, ttl, fence, waiters,
+-- foreign, nodes }`. `token` is the one that stands on most nodes, and `votes` on how many; `ttl` in
+-- seconds is the longest of these; `nodes[i]` is what the i-th node says, as by `info`
+-- @treturn[1] table `{ complete, why, pages, nodes }`; `why` it is not complete: "timeout", "limit",
+-- "stopped" or "nodes"; for each node `{ node, error }`
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code: `unavailable` (no node could be asked), `closed`
+-- @treturn[2] table for each node `{ node, error }`
+function Client:list(pattern, opts)
+    check_self(self, "list")
+    if type(pattern) == "table" and opts == nil then
+        pattern, opts = nil, pattern
+    end
+    local checked = options.walk(pattern, opts, 3)
+    return walk.run(choose_host(self), self.handle, self.prefix, checked)
 end
 
 --- Releases what is held and closes every connection. Later calls fail with code `closed`; closing

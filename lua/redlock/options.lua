@@ -254,6 +254,58 @@ function options.terms(given, defaults, level)
     }
 end
 
+-- Options of a call, that are no options of a client or a lock.
+
+local any_function = {
+    text = "a function",
+    is = function(value)
+        return type(value) == "function"
+    end,
+}
+
+local count = {
+    text = "a whole number of at least 1",
+    is = function(value)
+        return is_number(value) and value >= 1 and value % 1 == 0
+    end,
+}
+
+local of_eviction = { token = text, any_type = boolean }
+
+local of_walk = {
+    all = boolean,
+    timeout = seconds(0.001, math.huge),
+    limit = count,
+    progress = any_function,
+}
+
+local walk_defaults = { all = false, timeout = 60, limit = 100000 }
+
+local function check_call(given, rules, defaults, level)
+    if given ~= nil and type(given) ~= "table" then
+        fail(level + 1, "options must be a table, not %s", type(given))
+    end
+    check_names(given or {}, rules, nil, level + 1)
+    return (read_all(given or {}, rules, defaults, level + 1)) -- no tail call: it would hide a level
+end
+
+--- Checks what break_lock() was given.
+-- @treturn table `token`, `any_type`
+function options.eviction(given, level)
+    return (check_call(given, of_eviction, {}, level)) -- no tail call: it would hide a level
+end
+
+--- Checks what list() was given.
+-- @treturn table `pattern`, `all`, `timeout`, `limit`, `progress`
+function options.walk(pattern, given, level)
+    if pattern ~= nil and (type(pattern) ~= "string" or #pattern > NAME_MAX) then
+        fail(level, "a pattern must be a string of at most %d bytes", NAME_MAX)
+    end
+    local checked = check_call(given, of_walk, walk_defaults, level)
+    checked.pattern = pattern or "*"
+    return checked
+end
+
 --- Checks a lease in seconds.
 function options.ttl(value, level)
     if not term_rules.ttl.is(value) then

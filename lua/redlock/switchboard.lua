@@ -135,8 +135,8 @@ function Switchboard:calls(find_request)
         return self:run(core.submit_release, nil, lock, find_request())
     end
 
-    function calls.inspect(client, key)
-        return self:run(core.submit_inspect, nil, client, find_request(), key)
+    function calls.inspect(client, key, ...)
+        return self:run(core.submit_inspect, nil, client, find_request(), key, ...)
     end
 
     function calls.close(client)

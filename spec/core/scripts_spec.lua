@@ -10,6 +10,7 @@ local wait = require "support.wait"
 
 local KINDS = {
     "acquire", "acquire_many", "extend", "extend_many", "release", "release_many", "inspect",
+    "break", "scan",
 }
 local BALLOT = 1700000000000000
 
@@ -141,7 +142,8 @@ describe("every script", function()
     it("is known to a fresh server by its text, and then by its SHA1", function()
         redis("SCRIPT", "FLUSH")
         for _, kind in ipairs(KINDS) do
-            local request = with_defaults()
+            local request = with_defaults { word = "*" }
+            request.token = kind == "scan" and "0" or request.token
             assert.matches("^%-NOSCRIPT", run(kind, request))
             assert.not_matches("^%-", run(kind, request, true))
             assert.not_matches("^%-", run(kind, request))
@@ -1145,5 +1147,156 @@ describe("inspect", function()
     it("of a key of another type is WRONGTYPE", function()
         redis("HSET", "job", "field", "1")
         assert.equal("wrongtype", ask("inspect").reason)
+    end)
+end)
+
+describe("break", function()
+    it("takes the lock from that token alone, and leaves the fence", function()
+        acquire { identity = "host:1 redlock" }
+        assert.equal("anothers", ask("break", { word = "another" }).reason)
+        assert.equal("mine", redis("GET", "job"))
+        assert.equal("granted", ask("break", { word = "mine" }).reason)
+        assert.equal("{job}:fence", all_keys())
+        assert.equal("absent", ask("break", { word = "mine" }).reason)
+    end)
+
+    it("wakes the first of the queue, alone, and a claim that stood is none", function()
+        local ear = inbox.open(node)
+        acquire { identity = "host:1 redlock" }
+        ear:join("job", 2, 200)
+        ear:join("job", 1, 100)
+        redis("SET", "{job}:claim", ear:waiter(7), "PX", 1000)
+        assert.equal("granted", ask("break", { word = "mine" }).reason)
+        assert.same({ { id = 1, fence = BALLOT, key = "job" } }, ear:heard())
+        assert.equal(ear:waiter(1), redis("GET", "{job}:claim"))
+        assert.equal(ear:waiter(2), queue())
+    end)
+
+    it("takes a token of any bytes and length", function()
+        for _, token in ipairs { "\0", "a b\r\n", ("t"):rep(200) } do
+            redis("SET", "job", token)
+            assert.equal("granted", ask("break", { word = token }).reason)
+        end
+    end)
+
+    it("without a token takes what is no string, and nothing else", function()
+        redis("HSET", "job", "field", "1")
+        assert.equal("wrongtype", ask("break", { word = "mine" }).reason)
+        assert.equal(1, redis("EXISTS", "job"))
+        assert.equal("granted", ask("break", { word = "" }).reason)
+        assert.equal(0, redis("EXISTS", "job"))
+        acquire()
+        assert.equal("anothers", ask("break", { word = "" }).reason)
+        assert.equal("mine", redis("GET", "job"))
+    end)
+
+    it("does not mind what else stands beside the lock", function()
+        acquire()
+        for _, side in ipairs { "fence", "queue", "claim" } do
+            redis("DEL", inbox.side("job", side))
+            redis("HSET", inbox.side("job", side), "field", "1")
+        end
+        assert.equal("granted", ask("break", { word = "mine" }).reason)
+        assert.equal(0, redis("EXISTS", "job"))
+    end)
+end)
+
+describe("scan", function()
+    -- All pages from the first on: a list of fields, and how many pages.
+    local function scan(pattern, all)
+        local fields, cursor, pages = {}, "0", 0
+        repeat
+            local page = ask("scan", { token = cursor, word = pattern or "*", all = all }).details
+            assert.is_true(#page > 0 and #page <= 65536, #page)
+            local at, is_first = 1, true
+            while at <= #page do
+                local digits = page:match("^(%d+):", at)
+                local from = at + #digits + 1
+                at = from + tonumber(digits)
+                local field = page:sub(from, at - 1)
+                assert.equal(tonumber(digits), #field)
+                if is_first then
+                    cursor, is_first = field, false
+                else
+                    fields[#fields + 1] = field
+                end
+            end
+            pages = pages + 1
+        until cursor == "0"
+        assert.equal(0, #fields % 5)
+        return fields, pages
+    end
+
+    it("of an empty server is one page with nothing on it", function()
+        assert.same({}, (scan()))
+    end)
+
+    it("tells key, token, rest of the lease, fence and number of waiters", function()
+        acquire { token = "0123456789", identity = "host:1 redlock", ttl_ms = 20000 }
+        acquire { token = "x", waiter = "redlock:a/1", arrival_us = 1 }
+        local fields = scan()
+        assert.is_true(between(10000, tonumber(fields[3]), 20000))
+        fields[3] = "some"
+        local fence = decimal(BALLOT) .. " 01234567 host:1 redlock"
+        assert.same({ "job", "0123456789", "some", fence, "1" }, fields)
+    end)
+
+    it("leaves out side keys, what has no fence and what is no string", function()
+        acquire { key = "a" }
+        acquire { key = "{b}c" }
+        acquire { key = "d", token = "x" }
+        redis("DEL", "d")
+        redis("SET", "plain", "1")
+        redis("SET", "foreign", "1", "PX", 10000)
+        redis("HSET", "hash", "field", "1")
+        redis("SET", inbox.side("hash", "fence"), "7")
+        local names = {}
+        for index, field in ipairs((scan())) do
+            names[#names + 1] = index % 5 == 1 and field or nil
+        end
+        table.sort(names)
+        assert.same({ "a", "{b}c" }, names)
+    end)
+
+    it("of all tells what ends by itself and has no fence, too", function()
+        redis("SET", "plain", "1")
+        redis("SET", "foreign", ("x"):rep(100000), "PX", 10000)
+        local fields = scan("*", true)
+        assert.same({ "foreign", ("x"):rep(100), "", "0" },
+            { fields[1], fields[2], fields[4], fields[5] })
+        assert.equal(5, #fields)
+    end)
+
+    it("changes nothing", function()
+        acquire()
+        acquire { token = "x", waiter = "redlock:a/1", arrival_us = 1 }
+        local before = contents()
+        scan("*", true)
+        assert.equal(before, contents())
+    end)
+
+    it("finds each of many locks whose names and holders are as long as can be", function()
+        local count = 400
+        redis("EVAL", [[
+            for i = 1, tonumber(ARGV[1]) do
+                local key = string.rep('k', 1018) .. string.format('%06d', i)
+                redis.call('SET', key, string.rep('t', 100), 'PX', 60000)
+                redis.call('SET', '{' .. key .. '}:fence', '1700000000000000 tttttttt ' ..
+                    string.rep('h', 255), 'PX', 60000)
+            end
+        ]], 0, count)
+        local seen, number = {}, 0
+        for index, field in ipairs((scan())) do
+            if index % 5 == 1 and not seen[field] then
+                seen[field], number = true, number + 1
+            end
+        end
+        assert.equal(count, number)
+    end)
+
+    it("looks at many keys where there is nothing, and at few where there is much", function()
+        redis("EVAL", "for i = 1, 5000 do redis.call('SET', 'plain' .. i, i, 'PX', 60000) end", 0)
+        assert.is_true(select(2, scan "lock*") < 20)
+        assert.is_true(select(2, scan("*", true)) > 20)
     end)
 end)

@@ -123,6 +123,22 @@ describe("the other requests", function()
             machine.encode("inspect", { key = "name" }))
     end)
 
+    it("break: the token, or none", function()
+        local sha1 = machine.script "break"
+        for _, token in ipairs { "T", "", "a\0b" } do
+            assert.equal(resp("EVALSHA", sha1, "2", "name", "{name}:queue", token),
+                machine.encode("break", { key = "name", word = token }))
+        end
+    end)
+
+    it("scan: the cursor, the pattern, and whether all; no keys", function()
+        local sha1 = machine.script "scan"
+        local request = { key = "whatever", token = "17", word = "a*" }
+        assert.equal(resp("EVALSHA", sha1, "0", "17", "a*"), machine.encode("scan", request))
+        request.all = true
+        assert.equal(resp("EVALSHA", sha1, "0", "17", "a*", "all"), machine.encode("scan", request))
+    end)
+
     it("extend many: all keys, then token and ttl of each", function()
         assert.equal(
             resp("EVALSHA", EXTEND_MANY, "3", "a", "b", "c", "A", "1", "B", "22", "C", "333"),

@@ -24,7 +24,7 @@ if [ $# -gt 1 ]; then
     exit
 fi
 
-for name in acquire acquire_many extend extend_many release release_many inspect; do
+for name in acquire acquire_many extend extend_many release release_many inspect break scan; do
     text=$(expand "$folder/$name.lua")
     sha1=$(printf '%s' "$text" | sha1sum | cut -d ' ' -f 1)
     printf 'RLK_SCRIPT(%s, "%s",\n' "$name" "$sha1"

@@ -291,11 +291,11 @@ function nginx.release(lock)
     return (can_wait() and calls.release or core.let_go)(lock)
 end
 
-function nginx.inspect(client, key)
+function nginx.inspect(client, key, ...)
     if not can_wait() then
         return refuse "info"
     end
-    return calls.inspect(client, key)
+    return calls.inspect(client, key, ...)
 end
 
 function nginx.close(client)

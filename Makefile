@@ -151,7 +151,7 @@ $(BUILD)/bin/$(LUA_NAME): FORCE
 	    --preload "$$($(CC) -print-file-name=$(RUNTIME))" --argv0 $(LUA_NAME) \
 	    "$$(PATH=$${PATH#*/$(@D):} command -v $(LUA))" '"$$@"'; } >$@ && chmod +x $@
 
-specs: $(MODULE) $(MACHINE) $(WRAPPER)
+specs: $(MODULE) $(MACHINE) $(FLOOR) $(WRAPPER)
 ifeq ($(CHOSEN),)
 	@echo "--- nginx's specs run under luajit alone: none for $(LUA)"
 else

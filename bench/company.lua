@@ -41,13 +41,12 @@ function company.command(contestant, nodes)
 end
 
 -- One that is absent is out.
-local function invite(contestant, nodes, options, processes)
-    local entrant = { name = contestant.name, out = contestant.absent, drivers = {} }
+local function start_drivers(entrant, nodes, options, processes)
+    entrant.out, entrant.drivers = entrant.contestant.absent, {}
     for index = 1, entrant.out and 0 or processes do
-        entrant.drivers[index] = driver.start(company.command(contestant, nodes),
+        entrant.drivers[index] = driver.start(company.command(entrant.contestant, nodes),
             options.place.client)
     end
-    return entrant
 end
 
 --- Starts the drivers of all contestants that play.
@@ -60,10 +59,26 @@ function company.gather(options, node_count, contest, processes)
     local nodes, entrants = company.start_nodes(options, node_count), {}
     for _, contestant in ipairs(options.contestants) do
         if contestants.plays(contestant, contest) then
-            entrants[#entrants + 1] = invite(contestant, nodes, options, processes or 1)
+            local entrant = { name = contestant.name, contestant = contestant }
+            start_drivers(entrant, nodes, options, processes or 1)
+            entrants[#entrants + 1] = entrant
         end
     end
     return setmetatable({ nodes = nodes, entrants = entrants }, Company)
+end
+
+--- Starts anew, with one driver, who went out.
+-- @tparam {table,...} entrants
+-- @tparam table options of the run
+function Company:readmit(entrants, options)
+    for _, entrant in ipairs(entrants) do
+        if entrant.out then
+            for _, process in ipairs(entrant.drivers) do
+                process:stop()
+            end
+            start_drivers(entrant, self.nodes, options, 1)
+        end
+    end
 end
 
 --- Waits for a driver's answer.

@@ -82,7 +82,8 @@ local PEERS = {
     },
     {
         name = "Redisson", folder = "redisson", manifest = "pom.xml",
-        version = "<artifactId>redisson</artifactId>%s*<version>([^<]+)<",
+        version = "<groupId>org.redisson</groupId>%s*<artifactId>redisson</artifactId>"
+            .. "%s*<version>([^<]+)<",
         command = "java -cp 'BUILD/redisson:BUILD/redisson/*' Peer",
     },
     {

@@ -58,6 +58,7 @@ end
 local function run_until(done, milliseconds)
     local late = false
     local timer = uv.new_timer()
+    uv.update_time() -- the loop may not have run for a while
     timer:start(milliseconds, 0, function()
         late = true
     end)
@@ -65,6 +66,7 @@ local function run_until(done, milliseconds)
         uv.run("once")
     end
     timer:close()
+    uv.run("nowait") -- a handle that is not closed yet when Lua ends crashes luv
 end
 
 --- Writes one line to it.
@@ -118,10 +120,11 @@ function Driver:stop(signal)
     local function is_gone()
         return self.ended
     end
-    if not self.stdin:is_closing() then
-        self.stdin:close()
+    if self.handle:is_closing() then
+        return
     end
-    if signal then
+    self.stdin:close()
+    if signal and not self.ended then
         self.handle:kill(signal)
     end
     run_until(is_gone, PATIENCE_MS)
@@ -130,11 +133,9 @@ function Driver:stop(signal)
         run_until(is_gone, PATIENCE_MS)
     end
     for _, handle in ipairs { self.stdout, self.stderr, self.handle } do
-        if not handle:is_closing() then
-            handle:close()
-        end
+        handle:close()
     end
-    uv.run("nowait") -- the loop lets go of them
+    uv.run("nowait")
 end
 
 --- The clock of all drivers: nanoseconds of CLOCK_MONOTONIC.

@@ -9,7 +9,8 @@ local shell = require "shell"
 
 local quiet = {}
 
-local SPIN = "sh -c 'while :; do :; done'"
+local SPIN = "sh -c 'echo spinning; while :; do :; done'"
+local PATIENCE = 10 -- seconds
 
 local spinners = {}
 
@@ -24,6 +25,7 @@ end
 
 local function spin(processor)
     local spinner = driver.start(SPIN, ("chrt --idle 0 taskset -c %s"):format(processor))
+    assert(spinner:answer(PATIENCE))
     spinners[#spinners + 1] = spinner
 end
 

@@ -1,9 +1,12 @@
 --- All entrants take turns, round by round, each round beginning with another one. Who fails is out,
 -- and the reason stands where its figures would.
 
+local driver = require "driver"
 local figures = require "figures"
 
 local turns = {}
+
+local SLOW_NS, FEW = 3e9, 3
 
 --- Calls something for one entrant; an error puts it out.
 -- @tparam table entrant gets `out`, the reason
@@ -17,7 +20,15 @@ function turns.attempt(entrant, play)
     entrant.out = ok and (reason or "no reason") or tostring(round)
 end
 
---- Plays all rounds.
+-- Plays a turn. One that takes long plays few.
+local function take_turn(entrant, play)
+    local from_ns = driver.now_ns()
+    local figure = turns.attempt(entrant, play)
+    entrant.is_slow = entrant.is_slow or driver.now_ns() - from_ns > SLOW_NS
+    return figure
+end
+
+--- Plays all rounds; three for an entrant whose turns take more than three seconds.
 -- @tparam {table,...} entrants each gets `rounds`, as many as were played, or `out`
 -- @tparam number count of rounds
 -- @tparam function play see `attempt`
@@ -28,8 +39,8 @@ function turns.play(entrants, count, play)
     for round = 1, count do
         for turn = 1, #entrants do
             local entrant = entrants[(round + turn) % #entrants + 1]
-            if not entrant.out then
-                entrant.rounds[round] = turns.attempt(entrant, play)
+            if not entrant.out and (round <= FEW or not entrant.is_slow) then
+                entrant.rounds[round] = take_turn(entrant, play)
             end
         end
     end

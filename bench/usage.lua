@@ -5,10 +5,10 @@ local uv = require "luv"
 
 local usage = {}
 
---- Processor time of all threads of a process that are there.
--- @tparam number pid
--- @treturn number microseconds; 0 if it is gone
-function usage.cpu_us(pid)
+local TICK_US = 10000
+
+-- To the nanosecond, but without the threads that have ended.
+local function cpu_us_of_threads(pid)
     local sum, folder = 0, ("/proc/%d/task"):format(pid)
     local scan = uv.fs_scandir(folder)
     local task = scan and uv.fs_scandir_next(scan)
@@ -18,6 +18,20 @@ function usage.cpu_us(pid)
         task = uv.fs_scandir_next(scan)
     end
     return sum
+end
+
+-- Of all threads that ever were, in ticks that are complete.
+local function cpu_us_in_ticks(pid)
+    local stat = shell.read(("/proc/%d/stat"):format(pid)):match("%) (.*)") or ""
+    local user, system = stat:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+    return ((tonumber(user) or 0) + (tonumber(system) or 0)) * TICK_US
+end
+
+--- Processor time that a process has used.
+-- @tparam number pid
+-- @treturn number microseconds; 0 if it is gone
+function usage.cpu_us(pid)
+    return math.max(cpu_us_of_threads(pid), cpu_us_in_ticks(pid)) -- neither is ever too much
 end
 
 --- Processor time of several processes.

@@ -11,7 +11,6 @@ local usage = require "usage"
 local contended = {}
 
 local PROCESSES, CALLERS = 8, 64
-local FEW, MANY = 10, 1000
 local SETTLE, MARGIN = 0.3, 0.1 -- shares of the time: until all have asked; before it is over
 local DRAIN = 30 -- seconds until those who still waited when the time was over have had their turn
 
@@ -102,10 +101,9 @@ local function measure(options, setting)
     local rounds, seconds = long(options)
     local callers = setting.processes * setting.callers
     local line = ("contend %d %%d"):format(setting.callers)
-    turns.play(party.entrants, 1,
-        play_beside_round_trips(party.nodes, callers, line, seconds / 2))
-    turns.play(party.entrants, rounds,
-        play_beside_round_trips(party.nodes, callers, line, seconds))
+    local turn = play_beside_round_trips(party.nodes, callers, line, seconds)
+    turns.play(party.entrants, 1, turn)
+    turns.play(party.entrants, rounds, turn)
     party:leave()
     return {
         name = setting.name, title = setting.title, columns = COLUMNS,
@@ -113,24 +111,35 @@ local function measure(options, setting)
     }
 end
 
-local CROWD_COLUMNS = {
-    { field = "few", title = "commands/hand-over, 10 waiters", format = "%.1f", better = "less" },
-    { field = "many", title = "1000 waiters", format = "%.1f", better = "less" },
-    { field = "few_per_second", title = "hand-overs/s, 10", format = "%.0f", better = "more" },
-    { field = "many_per_second", title = "1000", format = "%.0f", better = "more" },
-}
+local function crowd_columns(waiters)
+    local columns = {}
+    for _, count in ipairs(waiters) do
+        columns[#columns + 1] = {
+            field = "commands_" .. count, title = ("commands/hand-over, %d waiters"):format(count),
+            format = "%.1f", better = "less",
+        }
+    end
+    for _, count in ipairs(waiters) do
+        columns[#columns + 1] = {
+            field = "per_second_" .. count, title = ("hand-overs/s, %d waiters"):format(count),
+            format = "%.0f", better = "more",
+        }
+    end
+    return columns
+end
 
 -- Each caller has connections of its own, as in a process of its own.
-local function play_crowds(nodes, seconds)
+local function play_crowds(nodes, waiters, seconds)
     return function(entrant)
         local round = {}
-        for field, callers in pairs { few = FEW + 1, many = MANY + 1 } do
-            local line = ("contend %d %%d apart"):format(callers)
-            local figure, reason = play(nodes, callers, line, seconds)(entrant)
+        for _, count in ipairs(waiters) do
+            local line = ("contend %d %%d apart"):format(count + 1)
+            local figure, reason = play(nodes, count + 1, line, seconds)(entrant)
             if not figure then
                 return nil, reason
             end
-            round[field], round[field .. "_per_second"] = figure.commands, figure.per_second
+            round["commands_" .. count] = figure.commands
+            round["per_second_" .. count] = figure.per_second
         end
         return round
     end
@@ -139,11 +148,12 @@ end
 local function measure_crowds(options)
     local party = company.gather(options, 1, "waiters")
     local rounds, seconds = long(options)
-    turns.play(party.entrants, rounds, play_crowds(party.nodes, seconds))
+    local columns = crowd_columns(options.waiters)
+    turns.play(party.entrants, rounds, play_crowds(party.nodes, options.waiters, seconds))
     party:leave()
     return {
-        name = "waiters", title = "One name, 10 waiters and 1000, each with connections of its own",
-        columns = CROWD_COLUMNS, rows = rows_of(party.entrants, CROWD_COLUMNS),
+        name = "waiters", title = "One name, few waiters and many, each with its own connections",
+        columns = columns, rows = rows_of(party.entrants, columns),
     }
 end
 

@@ -72,7 +72,7 @@ local function hold(entrant, node, count, ttl)
 end
 
 -- One after the other: with so much to do, two would disturb each other.
-local function measure(options, list, count, ttl)
+local function measure(options, list, count, ttl, name)
     local entrants = {}
     for index, contestant in ipairs(list) do
         local mine = setmetatable({ contestants = { contestant } }, { __index = options })
@@ -87,7 +87,7 @@ local function measure(options, list, count, ttl)
         party:leave()
     end
     return {
-        name = ("held_%d_%g"):format(count, ttl),
+        name = name,
         title = ("%d locks held over three leases of %g s"):format(count, ttl),
         columns = COLUMNS, rows = turns.rows(entrants, COLUMNS),
     }
@@ -109,12 +109,14 @@ end
 function kept_alive.all(options)
     local results = {}
     for _, count in ipairs(options.locks) do
-        results[#results + 1] = measure(options, keepers(options, ""), count, options.ttl)
+        results[#results + 1] = measure(options, keepers(options, ""), count, options.ttl,
+            "held_" .. count)
     end
     local most = options.locks[#options.locks]
     local ours = keepers(options, "^ours, lua5.4")
     if #ours > 0 then
-        results[#results + 1] = measure(options, ours, most, 3 * options.ttl)
+        results[#results + 1] = measure(options, ours, most, 3 * options.ttl,
+            ("held_%d_long"):format(most))
     end
     return results
 end

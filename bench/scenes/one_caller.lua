@@ -91,11 +91,12 @@ end
 
 local function troubled(party, options, name, title, healthy_p99)
     local entrants = without_floor(party.entrants)
+    party:readmit(entrants, options)
     measure(entrants, party.nodes, options)
     return {
         name = name, title = title, columns = with_columns(OF_HEALTHY),
         rows = turns.rows(entrants, COLUMNS, function(row)
-            row.p99_of_healthy = figures.spread {
+            row.p99_of_healthy = healthy_p99[row.name] and figures.spread {
                 row.acquire_p99_us.median / healthy_p99[row.name],
             }
         end),

@@ -252,7 +252,7 @@ static bool begin_acquire(struct rlk_client *client, struct rlk_key key, bool re
 static void take_back(struct rlk_client *client)
 {
     let_go(client, client->call);
-    rlk_lock_release(&client->call->lock, rlk_clock_ms());
+    rlk_lock_undo(&client->call->lock, rlk_clock_ms());
     if (have_engine(client))
         rlk_engine_finish(client->engine, &client->call->lock);
 }

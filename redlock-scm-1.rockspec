@@ -52,4 +52,5 @@ build = {
         BINDIR = "",
     },
     install = { bin = { redlock = "bin/redlock" } },
+    copy_directories = { "docs" }, -- and redlock.1 in it
 }

@@ -68,13 +68,16 @@ describe("the redlock command", function()
         says({ "run", "x", "--wait", "soon", "true" }, 64,
             '%-%-wait takes a duration such as 250ms, 50s, 10m or 1h, or forever, not "soon"')
         says({ "run", "x", "--wait" }, 64, "%-%-wait takes a duration")
+        says({ "run", "x", "--ttl", "0", "--node=h", "true" }, 64,
+            "^redlock run: %-%-ttl must be a number of seconds from 0.001")
         says({ "run", "x", "--try=yes", "true" }, 64, "%-%-try takes no value")
         says({ "run", "x", "-E", "256", "true" }, 64, 'a number from 0 to 255, not "256"')
     end)
 
     it("says what is missing, or too much", function()
-        says({ "run" }, 64, "something is missing\nUsage: redlock run NAME")
-        says({ "run", "x" }, 64, "something is missing behind x")
+        says({ "run" }, 64, "NAME is missing\nUsage: redlock run NAME")
+        says({ "run", "x" }, 64, "COMMAND is missing\nUsage: redlock run NAME")
+        says({ "completion" }, 64, "bash or zsh is missing")
         says({ "completion", "bash", "zsh" }, 64, '"zsh" is one word too many')
         says({ "completion", "fish" }, 64, 'bash and zsh are known, not "fish"')
     end)

@@ -313,8 +313,8 @@ describe("redlock run at a terminal", function()
             assert.equal(64, lone:wait())
             return lone.text:match "^[^\n]+"
         end
-        assert.equal("\27[31mredlock run: \27[0msomething is missing\r", message())
-        assert.equal("redlock run: something is missing\r", message { "NO_COLOR=1" })
-        assert.equal("redlock run: something is missing\r", message { "TERM=dumb" })
+        assert.equal("\27[31mredlock run: \27[0mNAME is missing\r", message())
+        assert.equal("redlock run: NAME is missing\r", message { "NO_COLOR=1" })
+        assert.equal("redlock run: NAME is missing\r", message { "TERM=dumb" })
     end)
 end)

@@ -127,7 +127,8 @@ describe("redlock run", function()
     end)
 
     it("leaves signals to the command as they were", function()
-        local probe = "grep -E 'Sig(Blk|Ign)' /proc/self/status"
+        -- From the 29th on there are some that only C libraries know.
+        local probe = "awk '/^Sig(Blk|Ign)/ { print $1, substr($2, 10) }' /proc/self/status"
         local plain = process.run { command = "trap '' USR2; exec " .. probe }
         local words = { "run", "job", "--shell", probe }
         local child = program.start(words, nodes, "env --ignore-signal=USR2")

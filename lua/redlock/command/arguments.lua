@@ -124,12 +124,21 @@ local function read_word(reader, word)
     end
 end
 
+-- The words that the synopsis shows, but for those that may be left out.
+local function names_of(synopsis)
+    local names = {}
+    for name in synopsis:gsub("%b[]", ""):gmatch "%S+" do
+        names[#names + 1] = name:gsub("|", " or ")
+    end
+    return names
+end
+
 local function check_words(verb, words)
     local least, most = verb.words.least, verb.words.most
     local synopsis = ("Usage: redlock %s %s"):format(verb.name, verb.synopsis)
     if #words < least then
-        local behind = #words > 0 and " behind " .. words[#words] or ""
-        fail(verb, "something is missing" .. behind, synopsis)
+        local name = names_of(verb.synopsis)[#words + 1] or "something"
+        fail(verb, name .. " is missing", synopsis)
     elseif #words > most then
         fail(verb, ('"%s" is one word too many'):format(words[most + 1]), synopsis)
     end

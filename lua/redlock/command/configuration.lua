@@ -144,7 +144,8 @@ function configuration.nodes(given, configured)
         return nodes
     end
     exits.fail(exits.CONFIGURATION, "which nodes?", ([[
-Name them with --node redis://HOST:PORT, once for each; or in the variable REDLOCK_NODES; or in %s:
+Name them with --node redis://HOST:PORT, once for each; or in the variable
+REDLOCK_NODES; or in %s:
   return { nodes = { "redis://10.0.0.1:6379", "redis://10.0.0.2:6379", "redis://10.0.0.3:6379" } }]]
     ):format(user_file() or SYSTEM_FILE))
 end

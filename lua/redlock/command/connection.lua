@@ -119,7 +119,7 @@ function connection.open(call, more)
     end
     local hint = ("Try: redlock %s --help"):format(call.verb.name)
     attempt(exits.USAGE, hint, options.client, settings, nil, 1)
-    return attempt(exits.CONFIGURATION, hint, redlock.new, settings), settings
+    return attempt(exits.CONFIGURATION, nil, redlock.new, settings), settings
 end
 
 return connection

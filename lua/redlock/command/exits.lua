@@ -25,12 +25,16 @@ function exits.fail(code, message, hint)
     error({ code = code, message = message, hint = hint }, 0)
 end
 
---- Ends the verb for what the library raised: as misuse, without the place in our sources.
+--- Ends the verb for what the library raised: as misuse, without the place in our sources, and with
+-- options called by their names on the command line.
 -- @param problem
 -- @tparam[opt] number code
 -- @tparam[opt] string hint
 function exits.misuse(problem, code, hint)
     local message = tostring(problem):gsub("^.-redlock: ", "")
+    message = message:gsub('option "([%a_]+)"', function(name)
+        return "--" .. name:gsub("_", "-")
+    end)
     exits.fail(code or exits.USAGE, message, hint)
 end
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +47,49 @@ static int columns(lua_State *L)
     else
         lua_pushnil(L);
     return 1;
+}
+
+/* rows(fd) -> the terminal's height | nil */
+static int rows(lua_State *L)
+{
+    struct winsize size;
+    if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+        lua_pushinteger(L, size.ws_row);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* take_keys(fd) -> how the terminal was set, for give_keys() | nil. From now on a key can be read as
+ * soon as it is pressed, and is not shown; those that send signals still do. */
+static int take_keys(lua_State *L)
+{
+    int fd = (int)luaL_checkinteger(L, 1);
+    struct termios before, now;
+    if (tcgetattr(fd, &before) == 0) {
+        now = before;
+        now.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        now.c_cc[VMIN] = 1;
+        now.c_cc[VTIME] = 0;
+        if (tcsetattr(fd, TCSANOW, &now) == 0) {
+            lua_pushlstring(L, (const char *)&before, sizeof before);
+            return 1;
+        }
+    }
+    lua_pushnil(L);
+    return 1;
+}
+
+/* give_keys(fd, how it was set) */
+static int give_keys(lua_State *L)
+{
+    size_t len;
+    struct termios before;
+    const char *bytes = luaL_checklstring(L, 2, &len);
+    luaL_argcheck(L, len == sizeof before, 2, "not of take_keys()");
+    memcpy(&before, bytes, sizeof before);
+    tcsetattr((int)luaL_checkinteger(L, 1), TCSADRAIN, &before);
+    return 0;
 }
 
 /* open_terminal() -> a descriptor of the terminal that controls this process | nil */
@@ -245,6 +289,9 @@ static int hide_credentials(lua_State *L)
 static const luaL_Reg functions[] = {
     {"is_terminal", is_terminal},
     {"columns", columns},
+    {"rows", rows},
+    {"take_keys", take_keys},
+    {"give_keys", give_keys},
     {"open_terminal", open_terminal},
     {"foreground", get_foreground},
     {"set_foreground", set_foreground},

@@ -8,6 +8,7 @@ local process = require "support.process"
 local program = require "command.program"
 local servers = require "servers"
 local socket = require "socket"
+local terminal = require "command.terminal"
 local wait = require "support.wait"
 
 -- No test may come to that; all nodes are young by that guard, so that all vote; and on a busy machine
@@ -98,6 +99,7 @@ teardown(function()
 end)
 
 after_each(function()
+    terminal.close_all()
     process.stop_all()
     fault.stop_all()
     for _, server in ipairs(started) do
@@ -144,6 +146,47 @@ describe("the doctor of healthy nodes", function()
 
     it("leaves nothing behind", function()
         examine(nodes)
+        for _, node in ipairs(nodes) do
+            assert.equal("", node:cli("KEYS", "*"))
+        end
+    end)
+end)
+
+describe("the doctor at a terminal", function()
+    local function open(before, columns)
+        local words = join({ "doctor", "--seconds", "2s" }, LONG, urls(nodes))
+        local line = ("%s exec %s"):format(before, program.line(words))
+        return terminal.open({ "sh", "-c", line }, columns or 100)
+    end
+
+    it("shows its progress, takes it away, and has colours", function()
+        local screen = open "unset NO_COLOR; TERM=xterm"
+        screen:expect "redlock: watching the clocks: %d s"
+        screen:expect "\r\27%[K"
+        screen:expect "\27%[1m127%.0%.0%.1:%d+\27%[0m\r\n"
+        screen:expect "  \27%[32mfine\27%[0m"
+        screen:expect "\27%[1mVerdict: \27%[0m\27%[32mall is well\27%[0m"
+        assert.equal(0, screen:wait())
+    end)
+
+    it("has none where they are not wanted, and keeps to the width", function()
+        for _, before in ipairs { "NO_COLOR=1 TERM=xterm", "unset NO_COLOR; TERM=dumb" } do
+            local screen = open("export " .. before .. ";", 60)
+            screen:expect "Verdict: all is well"
+            assert.equal(0, screen:wait())
+            assert.is_nil(screen.text:find "\27%[%d*m")
+            for line in screen.text:gsub("[^\n]*\27%[K", ""):gmatch "[^\r\n]+" do
+                assert.is_true(#line <= 60, line)
+            end
+        end
+    end)
+
+    it("is ended by Ctrl-C, and leaves nothing behind", function()
+        local screen = open "TERM=xterm"
+        screen:expect "watching the clocks"
+        screen:type "\3"
+        assert.equal(130, screen:wait())
+        assert.is_nil(screen.text:find "Verdict")
         for _, node in ipairs(nodes) do
             assert.equal("", node:cli("KEYS", "*"))
         end

@@ -170,13 +170,14 @@ describe("info of a lock that is not held", function()
         assert.equal("t\\x1b]0;title\\x07oken", look(name, "--full").token)
     end)
 
-    it("counts a lock of another kind as no answer, and says what it is", function()
+    it("knows a lock of another kind", function()
         for index = 1, 3 do
             nodes:ask(index, "HSET", "redisson", "field", "1")
         end
         local output, status = info "redisson"
-        assert.equal(69, status)
-        assert.matches("another kind of lock", output)
+        assert.equal(0, status)
+        assert.matches("\n  state    held by another kind of lock", output)
+        assert.equal("foreign", look("redisson").state)
     end)
 
     it("refuses a name that is none", function()

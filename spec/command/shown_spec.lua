@@ -64,7 +64,8 @@ describe("columns", function()
                 assert.is_true(#line <= room, line)
             end
         end
-        assert.equal("name                   n  most", (columns.lay_out(list, rows, 30)))
+        assert.equal("name" .. (" "):rep(30) .. "n  most", (columns.lay_out(list, rows, 42)))
+        assert.equal("name" .. (" "):rep(25) .. "n", (columns.lay_out(list, rows, 30)))
         local _, lines = columns.lay_out(list, rows, 15)
         assert.equal("a rath..      5", lines[1])
     end)

@@ -8,6 +8,7 @@ local columns = {}
 
 local GAP = 2
 local LEAST = 8 -- columns that one which may shrink keeps
+local WANTED = 26 -- before it loses any, others are left out
 
 local function widths_of(list, rows)
     local widths = {}
@@ -97,7 +98,7 @@ function columns.lay_out(list, rows, room)
     local widths = widths_of(chosen, rows)
     local least = {}
     for index, column in ipairs(chosen) do
-        least[index] = column.shrinks and math.min(widths[index], 2 * LEAST) or widths[index]
+        least[index] = column.shrinks and math.min(widths[index], WANTED) or widths[index]
     end
     drop(chosen, least, room) -- rather than cut others to nothing
     widths = widths_of(chosen, rows)

@@ -48,6 +48,18 @@ function holder.owner(nodes)
     return best, votes
 end
 
+--- How many nodes hold something under that name that is no text: another kind of lock.
+-- @tparam {table,...} nodes as client:info() gives them
+-- @treturn number
+function holder.count_foreign(nodes)
+    local count = 0
+    for _, node in ipairs(nodes) do
+        local is_foreign = node.error and node.error:find("another kind of lock", 1, true)
+        count = count + (is_foreign and 1 or 0)
+    end
+    return count
+end
+
 --- A token, which is a secret: who knows it can release the lock.
 -- @tparam string token
 -- @tparam[opt] boolean full whether it is shown nevertheless

@@ -55,15 +55,20 @@ local function summarize(nodes)
     end
     local needed = math.floor(#nodes / 2) + 1
     local is_held = votes >= needed
+    local is_foreign = holder.count_foreign(nodes) >= needed
     -- Those who are silent could make it a majority.
-    local is_open = not is_held and votes + #nodes - answered >= needed and answered < #nodes
+    local is_open = answered < #nodes and votes + #nodes - answered >= needed
+    local state = is_held and "held" or is_foreign and "foreign" or is_open and "unknown"
+        or votes > 0 and "partly" or "free"
     return {
         best = best, votes = votes, answered = answered, fence = fence, needed = needed,
-        state = is_held and "held" or is_open and "unknown" or votes > 0 and "partly" or "free",
+        state = state,
     }
 end
 
-local codes = { held = exits.OK, partly = 1, free = 1, unknown = exits.UNAVAILABLE }
+local codes = {
+    held = exits.OK, foreign = exits.OK, partly = 1, free = 1, unknown = exits.UNAVAILABLE,
+}
 
 -- ---- text ----
 
@@ -72,6 +77,7 @@ local function write_field(output, title, text)
 end
 
 local told = {
+    foreign = "held by another kind of lock, such as one of Redisson",
     free = "nobody holds it",
     partly = "on too few nodes to be held: it is being acquired, or was not released everywhere",
     unknown = "cannot be told: too few nodes have answered",

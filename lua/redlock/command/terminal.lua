@@ -32,9 +32,10 @@ function terminal.new(file, fd)
 end
 
 --- Writes texts.
+-- @treturn boolean false if nobody reads them any more
 function Terminal:write(...)
-    self.file:write(...)
-    self.file:flush()
+    local written = self.file:write(...)
+    return (written and self.file:flush()) ~= nil
 end
 
 --- A text in a colour, where there are colours.

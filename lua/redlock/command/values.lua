@@ -60,6 +60,19 @@ values.exit_code = {
     end,
 }
 
+local orders = {
+    name = true, holder = true, votes = true, age = true, lease = true, waiters = true,
+    handovers = true,
+}
+
+--- By what a list is sorted.
+values.order = {
+    text = "one of name, holder, votes, age, lease, waiters, handovers",
+    read = function(text)
+        return orders[text] and text
+    end,
+}
+
 --- Any text that is not empty.
 values.text = {
     text = "a text that is not empty",

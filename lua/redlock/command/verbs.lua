@@ -28,7 +28,7 @@ local nearest = require "redlock.command.nearest"
 local verbs = {}
 
 --- Their names, in the order in which they are shown.
-verbs.names = { "run", "info", "doctor", "bench", "completion", "help" }
+verbs.names = { "run", "list", "info", "release", "doctor", "bench", "completion", "help" }
 
 --- Whether there is such a verb.
 -- @treturn boolean

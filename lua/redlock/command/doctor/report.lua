@@ -107,8 +107,8 @@ function report.text(result, output)
     write_group(output, title:format(#result.nodes), result.set, width)
     local lists = lists_of(result)
     local worst = findings.worst(lists)
-    output:write(output:paint("bold", "Verdict: "), output:paint(colours[worst], verdict(lists)),
-        "\n")
+    local colour = colours[worst == "note" and "fine" or worst]
+    output:write(output:paint("bold", "Verdict: "), output:paint(colour, verdict(lists)), "\n")
 end
 
 local function copy(list)

@@ -6,7 +6,7 @@ local build = require "support.build"
 local BUILD = assert(os.getenv("REDLOCK_BUILD"), "run by make, or after `make env`")
 local LUA = assert(os.getenv("LUA"), "run by make, or after `make env`")
 
-local SCENARIOS = { "cold", "tcp", "calls", "objects", "lost", "close" }
+local SCENARIOS = { "cold", "tcp", "calls", "objects", "lost", "operator", "close" }
 local STRIDE = 6 -- so many allocations are passed over
 
 -- What each sweep has to say in the end.

@@ -22,6 +22,7 @@ local REACHES = { "unavailable" }
 local TRIES = { "unavailable", "locked" }
 local WAITS = { "unavailable", "timeout" }
 local KEEPS = { "unavailable", "lost" }
+local EVICTS = { "unavailable", "lost", "locked" }
 
 local function new_client(world, nodes, options)
     local settings = {
@@ -242,6 +243,23 @@ scenarios.close = {
     end,
 }
 
+-- Who looks at what others hold, and takes it away.
+scenarios.operator = {
+    prepare = function(world)
+        world.other = warm_client(world, three(world), { identity = "held", renew = false })
+        return warm_client(world, three(world))
+    end,
+    run = function(world, try, client)
+        local lock = try(REACHES, world.other.try, world.other, world.name, { at_least = 0.2 })
+        try(REACHES, client.list, client, world.name .. "*", { all = true })
+        give_back(try, lock, KEEPS)
+        try(EVICTS, client.break_lock, client, world.name)
+        try(EVICTS, client.break_lock, client, world.name, { token = "x", any_type = true })
+        world.unaffected(function() world.other:close() end)
+        return client
+    end,
+}
+
 -- ---- in event loops ----
 
 -- Three who want one lock, and one who waits for another in vain and looks on.
@@ -260,7 +278,10 @@ local function many_at_once(loop, world, try, client)
     loop.spawn(function()
         try(WAITS, client.acquire, client, world.held_name, { wait = 0.02 })
         try(REACHES, client.info, client, world.name)
-        try(REACHES, client.with, client, world.name .. ":with", function() end)
+        local kept = { at_least = 0.05 }
+        try(REACHES, client.with, client, world.name .. ":with", kept, function() end)
+        try(REACHES, client.list, client, world.name .. "*")
+        try(EVICTS, client.break_lock, client, world.name .. ":with")
     end)
 end
 

@@ -27,6 +27,7 @@ struct member {
     struct rlk_lock lock;
     struct rlk_in_line place;
     struct rlk_tally tallies[RLK_NODES_MAX];
+    struct rlk_inquiry inquiry;
     char key[8];
     bool attached, stands;    /* in the loop; in a line */
     uint32_t acquire_round;   /* of the attempt whose votes are counted */
@@ -34,6 +35,7 @@ struct member {
     rlk_nodes debt_in_flight; /* a token is to be released there, and that has no answer */
     uint64_t token;           /* of the last attempt */
     int64_t attempt_ms;       /* no later than the first byte of it */
+    int64_t lease_ms;         /* that it asked for */
     int64_t lasts_until_ms;   /* no token of it can stand on a node for longer */
     int64_t lasted_until_ms;  /* and none of an attempt before the last */
     int64_t owed_until_ms[NODES_MAX];
@@ -97,8 +99,10 @@ static void check_grant(struct world *world, struct member *member)
     claim(rlk_count(member->granted) >= rlk_majority(&world->quorum),
           "a majority granted this attempt");
     claim(lock->lease.fence > world->highest_fence, "fences rise");
-    claim(lock->deadline_ms <= member->attempt_ms + lock->lease.terms.ttl_ms,
+    claim(lock->deadline_ms <= member->attempt_ms + member->lease_ms,
           "a lease begins before the attempt");
+    claim(lock->deadline_ms >= member->attempt_ms + lock->lease.terms.at_least_ms,
+          "a lease is as long as it is to be");
     claim(world->now_ms < lock->deadline_ms, "what is granted too late is not owned");
     claim(strtoull(lock->lease.token, NULL, 10) == member->token,
           "it owns the token that was granted");
@@ -312,7 +316,10 @@ static const char *answer_to(struct input *input, enum rlk_request_kind kind, bo
     if (kind == RLK_ACQUIRE)
         return answers_to_acquire[choice % 6];
     if (kind == RLK_INSPECT)
-        return "*4\r\n$-1\r\n:-2\r\n$1\r\n0\r\n:0\r\n";
+        return choice < 4 ? "*4\r\n$-1\r\n:-2\r\n$1\r\n0\r\n:0\r\n"
+                          : "*4\r\n$9\r\nabcdefghi\r\n:9\r\n$13\r\n7 abcdefgh me\r\n:0\r\n";
+    if (kind == RLK_SCAN)
+        return choice < 4 ? "$3\r\n1:0\r\n" : "$19\r\n2:171:a1:b1:91:71:0\r\n";
     return answers_about_token[choice % 4];
 }
 
@@ -431,6 +438,7 @@ static void note_acquire(struct world *world, struct member *member, int node,
     member->acquire_round = request->round;
     member->granted = 0;
     member->attempt_ms = member->lock.t0_ms;
+    member->lease_ms = request->ttl_ms;
     member->lasts_until_ms = later(member->lasts_until_ms, member->attempt_ms + request->ttl_ms);
     claim(member->attempt_ms <= world->now_ms, "an attempt begins before its first byte");
 }
@@ -553,6 +561,7 @@ static struct rlk_terms take_terms(struct input *input)
         .fence_ttl_s = traits & 2 ? RLK_FENCE_TTL_S : 1 + choose(input, 100),
         .renew = traits & 4,
         .fair = traits & 8,
+        .at_least_ms = traits & 16 ? (int64_t)take_number(input, 2) : 0,
     };
     return terms;
 }
@@ -568,6 +577,21 @@ static void acquire(struct world *world, struct member *member)
         rlk_lock_stand_by(&member->lock, &terms, world->now_ms);
     else
         rlk_lock_acquire(&member->lock, &terms, world->now_ms);
+}
+
+static void inspect(struct world *world, struct member *member)
+{
+    static const enum rlk_request_kind kinds[] = {RLK_INSPECT, RLK_BREAK, RLK_SCAN};
+    struct rlk_inquiry asked = {.kind = kinds[choose(&world->input, 3)]};
+    unsigned traits = take_byte(&world->input);
+    asked.nodes = traits;
+    asked.all = traits & 64;
+    asked.word = (struct rlk_key){"a*", traits & 128 ? 2 : 0};
+    for (int node = 0; node < NODES_MAX; node++)
+        memcpy(asked.cursors[node], "0", 2);
+    rlk_inquiry_ask(&member->inquiry, &asked);
+    member->lock.inquiry = &member->inquiry;
+    rlk_lock_inspect(&member->lock, world->now_ms);
 }
 
 static void command(struct world *world, struct member *member, unsigned choice)
@@ -592,7 +616,7 @@ static void command(struct world *world, struct member *member, unsigned choice)
         break;
     case 4:
         if (lock->state == RLK_IDLE && !member->stands)
-            rlk_lock_inspect(lock, world->now_ms);
+            inspect(world, member);
         break;
     case 5:
         rlk_lock_cancel(lock, world->now_ms);
@@ -730,6 +754,8 @@ static void tear_down(struct world *world)
     }
     for (int kind = 0; kind < RLK_REQUEST_KINDS; kind++)
         rlk_memo_free(&world->memos[kind]);
+    for (int i = 0; i < LOCKS; i++)
+        rlk_inquiry_end(&world->locks[i].inquiry);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

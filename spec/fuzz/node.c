@@ -289,11 +289,11 @@ static void note_asked(struct world *world, enum rlk_request_kind kind, size_t c
 static void send_one(struct world *world)
 {
     static const enum rlk_request_kind kinds[] = {RLK_ACQUIRE, RLK_EXTEND, RLK_RELEASE,
-                                                  RLK_INSPECT};
+                                                  RLK_INSPECT, RLK_BREAK,  RLK_SCAN};
     struct rlk_request request;
     size_t before = output_len(world);
     fill_request(world, &request);
-    request.kind = kinds[choose(&world->input, 4)];
+    request.kind = kinds[choose(&world->input, 6)];
     struct rlk_memo *memo = choose(&world->input, 2) ? &world->memos[request.kind] : NULL;
     claim(rlk_node_send(world->node, &request, next_asker(world), memo), "there is memory");
     claim(output_len(world) > before, "a request is written");

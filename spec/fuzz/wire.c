@@ -177,6 +177,8 @@ static void check_command(const redisReply *command, enum rlk_request_kind kind,
 {
     const struct rlk_script *script = rlk_script(kind);
     char keys[16];
+    if (kind == RLK_SCAN)
+        count = 0; /* it names no keys */
     size_t companions = kind == RLK_EXTEND_MANY ? 0 : count;
     int len = snprintf(keys, sizeof keys, "%zu", count + companions);
     claim(command->type == REDIS_REPLY_ARRAY && words_of(command) >= 3 + count + companions,
@@ -228,6 +230,9 @@ static void take_request(struct input *input, struct rlk_request *request)
         .queued = traits & 16,
         .steps_back = traits & 32,
         .identity = traits & 128 ? "host:1 redlock somebody" : NULL,
+        .all = traits & 8,
+        .keep_ms = traits & 32 ? 500 : 0,
+        .word = {"a*\0b", traits & 64 ? 4 : 0},
     };
     take_token(input, request->token);
     if (traits & 64)
@@ -274,11 +279,12 @@ static void check_memo(const struct rlk_buffer *plain, enum rlk_request_kind kin
 static void write_request(struct input *input)
 {
     static struct rlk_request requests[RLK_BATCH_MAX];
-    static const enum rlk_request_kind of_one[] = {RLK_ACQUIRE, RLK_EXTEND, RLK_RELEASE,
-                                                   RLK_INSPECT};
-    unsigned choice = choose(input, 8);
+    static const enum rlk_request_kind of_one[] = {
+        RLK_ACQUIRE, RLK_EXTEND,  RLK_RELEASE, RLK_INSPECT, RLK_ACQUIRE,
+        RLK_EXTEND,  RLK_RELEASE, RLK_INSPECT, RLK_BREAK,   RLK_SCAN};
+    unsigned choice = choose(input, 10);
     bool of_many = choice >= 4 && choice < 7, by_text = choose(input, 2);
-    enum rlk_request_kind one = of_one[choice % 4];
+    enum rlk_request_kind one = of_one[choice];
     enum rlk_request_kind kind = of_many ? rlk_kind_of_many(one) : one;
     size_t count = take_requests(input, of_many, requests);
     struct rlk_buffer out = {0};

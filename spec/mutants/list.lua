@@ -119,8 +119,8 @@ return {
         fault = "of a batch, the first lock's answer counts for each",
         falls = "one owner",
         file = "core/node.c",
-        was = "rlk_wire_vote(expected->kind, node->reply, expected->count, node->index)",
-        is = "rlk_wire_vote(expected->kind, node->reply, expected->count, 0)",
+        was = "rlk_wire_vote(expected->kind, node->reader.reply, expected->count, node->index)",
+        is = "rlk_wire_vote(expected->kind, node->reader.reply, expected->count, 0)",
     },
     {
         name = "tag-used-again",
@@ -606,7 +606,7 @@ return {
         fault = "a node is told to keep the token for just so long, whatever its clock",
         falls = "nobody has it before",
         file = "core/lock.c",
-        was = "left_ms > 0 ? rlk_lease_for_ms(lock->quorum, left_ms) : 0;",
+        was = "left_ms > 0 ? rlk_lease_for_ms(quorum, left_ms) : 0;",
         is = "left_ms > 0 ? left_ms : 0;",
     },
     {
@@ -622,7 +622,7 @@ return {
         fault = "a release that nobody waits for frees the lock at once",
         falls = "nobody has it before",
         file = "io/loop.c",
-        was = "    request.keep_ms = rlk_lock_keep_ms(lock, rlk_clock_ms());",
+        was = "    request.keep_ms = rlk_lease_keep_ms(&loop->quorum, lease, rlk_clock_ms());",
         is = "",
     },
 }

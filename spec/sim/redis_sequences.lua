@@ -15,7 +15,7 @@ local SIDES = { "fence", "queue", "claim" }
 local TOKENS = { "one", "two", "three", "" }
 local CHANNELS = { "redlock:x", "redlock:y", "redlock:z" }
 local KINDS = { "acquire", "extend", "release", "inspect", "acquire_many", "extend_many",
-    "release_many" }
+    "release_many", "break" }
 sequences.kinds = KINDS
 local TTLS = { 1, 2, 10, 50, 1000, 30000 }
 local STEPS_MS = { 1, 1, 1, 2, 9, 50, 500, 1000, 1001, 30000 }
@@ -87,6 +87,8 @@ local function any_request(dice)
         identity = dice:one_of { "", "host:1 redlock" },
         waiter = dice:one_in(2) and any_waiter(dice) or "",
         arrival_us = any_arrival(dice),
+        keep_ms = dice:one_of { 0, 0, 1, 500, 90000 },
+        word = dice:one_of(TOKENS),
         queued = dice:one_in(2),
         fair = dice:one_in(3),
         steps_back = dice:one_in(3),

@@ -161,6 +161,20 @@ for _, where in ipairs(names_of(yielding)) do
             assert.equal("true | true | nil", server:await_note ".")
         end)
 
+        it("list() sees a lock, and break_lock() takes it away", function()
+            play_in [[
+                local lock = assert(client:acquire("job", { ttl = 60 }))
+                local seen = assert(client:list "j*")
+                note(#seen, seen[1].token == lock.token, client:list("j*", {
+                    progress = function(progress) return progress.pages < 1 end,
+                })[1].name)
+                local ok, report = client:break_lock "job"
+                note(ok, report.token == lock.token, (select(3, client:break_lock "job")))
+            ]]
+            assert.is_truthy(server:await_note "lost$")
+            assert.same({ "1 | true | job", "true | true | lost" }, server:notes())
+        end)
+
         it("try() says who holds a lock, as everywhere", function()
             local lock = hold()
             play_in [[
@@ -222,6 +236,8 @@ for _, phase in ipairs(names_of(fixed)) do
             try = 'client:try "job"',
             with = 'client:with("job", function() note "ran" end)',
             info = 'client:info "job"',
+            list = 'client:list()',
+            ["break"] = 'client:break_lock "job"',
             extend = "kept.lock:extend(90)",
         }
 
@@ -240,7 +256,7 @@ for _, phase in ipairs(names_of(fixed)) do
                 local pattern = ("^%s | nil | unavailable | table | unavailable: .*in the %s phase")
                 assert.is_truthy(said and said:find(pattern:format(name, phase)), said)
             end
-            assert.equal(5, #server:notes())
+            assert.equal(7, #server:notes())
         end)
 
         it("a lock is released, and the nodes are told", function()

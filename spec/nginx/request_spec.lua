@@ -321,6 +321,23 @@ describe("a request", function()
         assert.is_nil(nginx.left_behind(nodes, 10))
     end)
 
+    it("leaves its lock until its time is over, as at_least wants it", function()
+        server:provoke "the request fails"
+        server:play {
+            content = [[
+                kept.lock = assert(client:acquire("job", { ttl = 60, at_least = 40 }))
+                error "the request fails"
+            ]],
+        }
+        assert.is_true(wait.wait_until(function()
+            local left = nodes:ask(1, "PTTL", "job")
+            return left > 0 and left <= 40900
+        end))
+        server:play { content = "note(kept.lock:held(), kept.lock:release())" }
+        assert.equal("false | true", server:await_note ".")
+        nodes:ask_all("DEL", "job")
+    end)
+
     it("holds its lock through an ngx.exec", function()
         server:play {
             content = HOLD .. " ngx.exec '/second'",

@@ -293,7 +293,7 @@ end
 
 function nginx.inspect(client, key, ...)
     if not can_wait() then
-        return refuse "info"
+        return refuse "what looks at the nodes"
     end
     return calls.inspect(client, key, ...)
 end

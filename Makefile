@@ -56,7 +56,7 @@ C_FILES := $(wildcard csrc/*/*.[ch] spec/*.[ch] spec/*/*.[ch] bench/*.[ch])
 LUA_FILES = $(shell find lua -name '*.lua')
 LUA_FOLDERS := $(wildcard lua spec examples bench $(SCRIPTS))
 
-.PHONY: build specs everything help test lint format bench bench-peers bench-nginx demo asan tsan valgrind docs manual env \
+.PHONY: build specs everything help test lint format bench bench-peers bench-docs bench-nginx demo asan tsan valgrind docs manual env \
     rock check-rock install clean FORCE
 .DELETE_ON_ERROR:
 
@@ -200,6 +200,9 @@ bench: $(FLOOR) ## pairs per second, latency, hand-over and more, in turns with 
 bench-peers: ## the same beside other lock libraries, from npm, PyPI, the Go module proxy and Maven
 	@sh bench/peers/install.sh
 	@$(MAKE) -s bench ARGS='--peers $(ARGS)'
+
+bench-docs: ## puts the last results into docs/benchmarks.md
+	@$(LUA) bench/paste.lua
 
 bench-nginx: ## requests per second in nginx, under wrk, beside locks written by hand on cosockets
 	@$(MAKE) -s build LUA=luajit

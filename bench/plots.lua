@@ -44,7 +44,7 @@ local CHARTS = {
 }
 
 local HEAD = [[
-set terminal svg size 900,460 font "sans-serif,12" background "white"
+set terminal svg size 900,480 font "sans-serif,12" background "white"
 set output %s
 set title %s
 set ylabel %s
@@ -56,7 +56,8 @@ set grid ytics
 set xtics rotate by -30 nomirror
 set ytics nomirror
 set border 3
-set key top right
+set key outside top center horizontal
+set format y "%%g"
 set datafile missing "-"
 %s
 ]]

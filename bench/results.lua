@@ -1,6 +1,7 @@
 --- Writes what a run has measured into a folder: results.json, results.txt, results.md, and plots.
 
 local figures = require "figures"
+local goals = require "goals"
 local keeper = require "keeper"
 local machine = require "machine"
 local plots = require "plots"
@@ -53,6 +54,10 @@ end
 -- In Markdown, seen from docs/.
 local function markdown(about, list, pictures)
     local parts = { (results.heading(about):gsub("\n", "  \n")) }
+    for _, line in ipairs(goals.lines(list)) do
+        parts[#parts + 1] = "* " .. line
+    end
+    parts[#parts + 1] = ""
     for _, picture in ipairs(pictures) do
         parts[#parts + 1] = ("![%s](../bench/results/%s)\n"):format(picture.title, picture.name)
     end
@@ -74,9 +79,12 @@ function results.write(folder, about, list)
     for _, result in ipairs(list) do
         text[#text + 1] = tables.text(result)
     end
+    text[#text + 1] = table.concat(goals.lines(list), "\n") .. "\n"
     write(folder .. "/results.txt", text)
     write(folder .. "/results.md", markdown(about, list, pictures))
-    figures.write_json(folder .. "/results.json", { about = about, tables = list })
+    figures.write_json(folder .. "/results.json", {
+        about = about, tables = list, goals = goals.judge(list),
+    })
     return complaint
 end
 

@@ -9,6 +9,7 @@ package.path = ("%sexamples/?.lua;%sbench/?.lua;%s"):format(root, root, package.
 local command_line = require "command_line"
 local contestants = require "contestants"
 local contended = require "scenes.contended"
+local goals = require "goals"
 local kept_alive = require "scenes.kept_alive"
 local many_callers = require "scenes.many_callers"
 local one_caller = require "scenes.one_caller"
@@ -91,6 +92,7 @@ local function main()
     local list = play(options)
     quiet.finish()
     servers.stop_all()
+    say(table.concat(goals.lines(list), "\n"))
     local complaint = results.write(options.out, about, list)
     say(complaint or "Written to " .. options.out)
 end

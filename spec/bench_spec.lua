@@ -4,6 +4,7 @@
 package.path = "bench/?.lua;" .. package.path
 
 local driver = require "driver"
+local goals = require "goals"
 local handovers = require "handovers"
 local json = require "support.json"
 local keeper = require "keeper"
@@ -93,6 +94,19 @@ describe("a run of all scenes", function()
         end
     end)
 
+    it("draws what it shows", function()
+        local markdown, count = shell.read(folder .. "/results.md"), 0
+        for name in markdown:gmatch("%(%.%./bench/results/(%S+)%)") do
+            assert.is_truthy(shell.read(folder .. "/" .. name):find("<svg", 1, true), name)
+            count = count + 1
+        end
+        if shell.output("command -v gnuplot") ~= "" then
+            assert.is_true(count >= 5, output)
+        else
+            assert.is_truthy(output:find "no plots: gnuplot is missing")
+        end
+    end)
+
     it("shows the same as text and in Markdown", function()
         local text = shell.read(folder .. "/results.txt")
         local markdown = shell.read(folder .. "/results.md")
@@ -164,6 +178,37 @@ describe("turns", function()
         local rows = turns.rows(entrants, { { field = "pairs" } })
         assert.are.equal(1, rows[1].pairs.median)
         assert.are.same({ name = "b", out = "no answer in 1 s" }, rows[2])
+    end)
+end)
+
+describe("goals", function()
+    local function judged(figure)
+        return goals.judge { {
+            name = "processes",
+            rows = { { name = "ours, luajit", next_trips = { median = figure } } },
+        } }[1]
+    end
+
+    it("are met, or not", function()
+        assert.is_true(judged(4).met)
+        assert.is_false(judged(4.1).met)
+    end)
+
+    it("name the column in which a peer is ahead of the best of ours", function()
+        local more = { field = "pairs", title = "pairs/s", better = "more", format = "%.0f" }
+        local less = { field = "p99", title = "p99", better = "less", format = "%.0f" }
+        local function row(name, pairs_median, p99)
+            return { name = name, pairs = { median = pairs_median }, p99 = { median = p99 } }
+        end
+        local behind = goals.behind { {
+            title = "a scene", columns = { more, less },
+            rows = { row("hiredis", 99, 1), row("ours, a", 10, 5), row("ours, b", 12, 9),
+                row("peer", 11, 4) },
+        } }
+        assert.are.equal(1, #behind)
+        assert.are.equal(less, behind[1].column)
+        assert.are.same({ name = "ours, a", median = 5 }, behind[1].ours)
+        assert.are.same({ name = "peer", median = 4 }, behind[1].peer)
     end)
 end)
 

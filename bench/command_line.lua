@@ -36,12 +36,12 @@ function command_line.parse(words, defaults, usage)
     return given
 end
 
---- Reads a list such as `1,16,128`.
+--- Reads a list such as `1,16,0.5`.
 -- @tparam string text
 -- @treturn {number,...}
 function command_line.numbers(text)
     local list = {}
-    for digits in text:gmatch("%d+") do
+    for digits in text:gmatch("[%d%.]+") do
         list[#list + 1] = tonumber(digits)
     end
     return list

@@ -14,14 +14,16 @@ Company.__index = Company
 --- What all are compared with.
 company.FLOOR = "hiredis"
 
-local PATIENCE = 20 -- seconds that an answer may take beyond what was asked for
+local PATIENCE = 10 -- seconds that an answer may take beyond what was asked for
 
 --- The Redis servers of a scene, on their processor.
 -- @tparam table options of the run
 -- @tparam number count
 -- @treturn {Server,...}
 function company.start_nodes(options, count)
-    local nodes = servers.start(count, { config = { { "maxmemory", "2gb" } } })
+    local nodes = servers.start(count, {
+        config = { { "maxmemory", "2gb" } }, same_session = true, -- see quiet.lua
+    })
     for _, node in ipairs(nodes) do
         quiet.place_server(options.place, node.pid)
     end

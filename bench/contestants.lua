@@ -37,12 +37,12 @@ end
 local OURS = "env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 'LUA_PATH=%slua/?.lua;%slua/?/init.lua;;'"
     .. " 'LUA_CPATH=%s/?.so;;' %s %sbench/ours.lua %s"
 
-local function add_ours(list, root, lua, host)
+local function add_ours(list, root, lua, host, plays)
     local build = ("%sbuild/%s"):format(root, lua)
     add(list, {
         name = "ours, " .. (host == "blocking" and lua or host),
         command = OURS:format(root, root, build, lua, root, host),
-        plays = host == "blocking" and "pairs processes hold first" or "many callers waiters",
+        plays = plays,
         version = shell.output(lua .. " -v"):match("^%S+ %S+") .. ", "
             .. shell.output("git describe --always --dirty"):match("^%S+"),
     }, build .. "/redlock/core.so", "make LUA=" .. lua)
@@ -116,10 +116,10 @@ function contestants.list(root, with_peers)
     add_floor(list, root, "hiredis", "plain", "pairs many processes callers first")
     add_floor(list, root, "hiredis, eager", "eager", "pairs")
     add_floor(list, root, "hiredis, our scripts", ("scripts %s%s"):format(root, SCRIPTS), "pairs")
-    add_ours(list, root, "lua5.4", "blocking")
-    add_ours(list, root, "luajit", "blocking")
-    add_ours(list, root, "lua5.4", "cqueues")
-    add_ours(list, root, "lua5.4", "luv")
+    add_ours(list, root, "lua5.4", "blocking", "pairs processes hold first")
+    add_ours(list, root, "luajit", "blocking", "pairs processes first")
+    add_ours(list, root, "lua5.4", "cqueues", "many callers waiters")
+    add_ours(list, root, "lua5.4", "luv", "many callers waiters")
     for _, peer in ipairs(with_peers and PEERS or {}) do
         add_peer(list, root, peer)
     end

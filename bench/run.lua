@@ -21,8 +21,8 @@ local tables = require "tables"
 
 local USAGE = [[
 usage: bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N]
-    [--seconds S] [--warmup S] [--waiters 10,1000] [--locks 10000,100000] [--ttl S]
-    [--raw] [--realtime] [--peers] [--out FOLDER]
+    [--seconds S] [--warmup S] [--waiters 10,1000] [--locks 10000,100000] [--ttl 10,30]
+    [--raw] [--spin] [--realtime] [--peers] [--out FOLDER]
     --scenes       1: one node, one caller; 2: five nodes, one caller, then with one stopped, then
                    killed; 3: 64 callers, 64 names; 4: one name, contended; 5: many locks kept
                    alive; 6: start-up. All unless given
@@ -32,15 +32,16 @@ usage: bench/run.lua [--scenes 1,2] [--contestants ours,hiredis] [--rounds N]
     --warmup       how long each runs before the first turn
     --waiters      how many of them scene 4 compares
     --locks        how many of them scene 5 keeps alive
-    --ttl          the lease in scene 5, in seconds
+    --ttl          the leases in scene 5, in seconds: of all, and of ours with most locks
     --raw          leaves it to the scheduler where everybody runs
+    --spin         keeps processors awake by spinning, whatever else is possible
     --realtime     servers and contestants go before whatever else runs; needs the right to do so
     --peers        with those that `make bench-peers` installs
     --out          where results.json, results.txt, results.md and the plots go]]
 local DEFAULTS = {
     scenes = "1,2,3,4,5,6", contestants = "", rounds = 15, seconds = 0.2, warmup = 0.5,
-    waiters = "10,1000", locks = "10000,100000", ttl = 10, raw = false,
-    realtime = false, peers = false,
+    waiters = "10,1000", locks = "10000,100000", ttl = "10,30", raw = false,
+    spin = false, realtime = false, peers = false,
     out = "bench/results",
 }
 local SCENES = {
@@ -83,6 +84,7 @@ local function main()
     local options = command_line.parse(arg, DEFAULTS, USAGE)
     options.command = command_of(options)
     options.locks = command_line.numbers(options.locks)
+    options.ttl = command_line.numbers(options.ttl)
     options.waiters = command_line.numbers(options.waiters)
     options.contestants = contestants.choose(
         contestants.list(root, options.peers), options.contestants)

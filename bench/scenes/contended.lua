@@ -147,9 +147,9 @@ end
 
 local function measure_crowds(options)
     local party = company.gather(options, 1, "waiters")
-    local rounds, seconds = long(options)
+    local _, seconds = long(options)
     local columns = crowd_columns(options.waiters)
-    turns.play(party.entrants, rounds, play_crowds(party.nodes, options.waiters, seconds))
+    turns.play(party.entrants, 1, play_crowds(party.nodes, options.waiters, seconds))
     party:leave()
     return {
         name = "waiters", title = "One name, few waiters and many, each with its own connections",

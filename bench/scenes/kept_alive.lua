@@ -107,16 +107,14 @@ end
 -- @tparam table options of the run
 -- @treturn {table,...} tables
 function kept_alive.all(options)
-    local results = {}
+    local results, common, long = {}, options.ttl[1], options.ttl[2]
     for _, count in ipairs(options.locks) do
-        results[#results + 1] = measure(options, keepers(options, ""), count, options.ttl,
+        results[#results + 1] = measure(options, keepers(options, ""), count, common,
             "held_" .. count)
     end
-    local most = options.locks[#options.locks]
-    local ours = keepers(options, "^ours, lua5.4")
-    if #ours > 0 then
-        results[#results + 1] = measure(options, ours, most, 3 * options.ttl,
-            ("held_%d_long"):format(most))
+    local most, ours = options.locks[#options.locks], keepers(options, "^ours")
+    if long and #ours > 0 then
+        results[#results + 1] = measure(options, ours, most, long, ("held_%d_long"):format(most))
     end
     return results
 end

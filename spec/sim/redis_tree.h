@@ -149,6 +149,7 @@ struct tree_node {
     struct tree_node **list, **targets;
     struct redis_word *names; /* of a table's fields; NULL bytes: an element */
     size_t count, target_count;
+    bool is_one_by_one; /* as many values as names or targets */
     struct tree_function *function;
 };
 

@@ -105,7 +105,9 @@ bool tree_run_command(struct tree_run *run, const struct tree_value *arguments, 
     static const struct redis_reply_kind kind = {give_ok,   give_error, give_integer,
                                                  give_bulk, give_nil,   give_array};
     struct redis_reply reply = {.kind = &kind, .target = run};
-    struct redis_word *words = tree_take(count * sizeof *words);
+    struct redis_word few[TREE_WORDS_MAX];
+    struct redis_word *words =
+        count <= TREE_WORDS_MAX ? few : (struct redis_word *)tree_take(count * sizeof *words);
     if (count == 0)
         redis_reply_error(&reply,
                           "ERR Please specify at least one argument for this redis lib call");

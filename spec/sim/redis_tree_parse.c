@@ -546,6 +546,12 @@ static struct tree_node *local_function(void)
     return node;
 }
 
+static bool is_one_by_one(const struct tree_node *node)
+{
+    return node->count == node->target_count &&
+           (node->count == 1 || !gives_many(node->list[node->count - 1]));
+}
+
 /* The names are in sight behind the values only. */
 static struct tree_node *local_values(void)
 {
@@ -558,6 +564,7 @@ static struct tree_node *local_values(void)
     } while (take(","));
     if (take("="))
         expressions(node);
+    node->is_one_by_one = is_one_by_one(node);
     node->slot = (int)parser.scope->count;
     for (size_t i = 0; i < node->target_count; i++)
         declare(names[i]);
@@ -637,6 +644,7 @@ static struct tree_node *assignment(struct tree_node *first)
         append(&node->targets, &node->target_count, suffixed());
     expect("=");
     expressions(node);
+    node->is_one_by_one = is_one_by_one(node);
     for (size_t i = 0; i < node->target_count; i++)
         if (node->targets[i]->kind != TREE_LOCAL && node->targets[i]->kind != TREE_INDEX)
             give_up(); /* KEYS and ARGV stay what they are, too */

@@ -484,8 +484,9 @@ static APART void declare(struct tree_run *run, const struct tree_node *node,
                           struct tree_frame *frame)
 {
     struct tree_value *slots = &frame->slots[node->slot], *base = run->top;
-    if (node->target_count == 1 && node->count == 1) {
-        slots[0] = evaluate(run, node->list[0], frame);
+    if (node->is_one_by_one) { /* none of the values sees the new names */
+        for (size_t i = 0; i < node->count; i++)
+            slots[i] = evaluate(run, node->list[i], frame);
         return;
     }
     size_t count = push_values(run, node->list, node->count, frame);
@@ -512,6 +513,10 @@ static APART void assign(struct tree_run *run, const struct tree_node *node,
                          struct tree_frame *frame)
 {
     struct tree_value *base = run->top;
+    if (node->is_one_by_one && node->count == 1) {
+        assign_one(run, node->targets[0], evaluate(run, node->list[0], frame), frame);
+        return;
+    }
     size_t count = push_values(run, node->list, node->count, frame);
     for (size_t i = node->target_count; i-- > 0;)
         assign_one(run, node->targets[i], i < count ? base[i] : tree_nil(), frame);

@@ -66,7 +66,7 @@ uint64_t sim_report_median_events(const struct sim_report *report)
     return 0;
 }
 
-static void print_total(const struct sim_report *report, double seconds, int jobs)
+static void print_total(const struct sim_report *report, double took, double worked)
 {
     const struct {
         const char *name;
@@ -91,9 +91,9 @@ static void print_total(const struct sim_report *report, double seconds, int job
     printf("  %-22s", "schedules by nodes");
     for (int nodes = 1; nodes <= SIM_NODES_MAX; nodes++)
         printf(" %d: %" PRIu64, nodes, report->by_nodes[nodes]);
-    printf("\n  %-22s %14.0f\n", "schedules/s and core",
-           (double)report->schedules / (seconds * jobs));
-    printf("  %-22s %14.0f ns\n", "an event", seconds * jobs * 1e9 / (double)report->events);
+    printf("\n  %-22s %14.1f s by the clock, %.1f s of processors\n", "took", took, worked);
+    printf("  %-22s %14.0f\n", "schedules/s and core", (double)report->schedules / worked);
+    printf("  %-22s %14.3f us\n", "an event", worked * 1e6 / (double)report->events);
 }
 
 /* What came of assumptions that did not hold. */
@@ -112,10 +112,10 @@ static void print_findings(const struct sim_report *report)
     }
 }
 
-void sim_report_print(const struct sim_report *report, enum sim_profile profile, double seconds,
-                      int jobs)
+void sim_report_print(const struct sim_report *report, enum sim_profile profile, double took,
+                      double worked)
 {
-    print_total(report, seconds, jobs);
+    print_total(report, took, worked);
     printf("\n  %-44s %12s %12s\n", "fault", "struck", "schedules");
     for (int fault = 0; fault < SIM_FAULTS; fault++)
         if (report->by_fault[fault] > 0)

@@ -43,8 +43,8 @@ void sim_report_find(struct sim_report *report, enum sim_cause cause, uint64_t s
 void sim_report_add(struct sim_report *total, const struct sim_report *part);
 uint64_t sim_report_median_events(const struct sim_report *report);
 
-/* As a table; seconds are those of the clock, times the number of jobs. */
-void sim_report_print(const struct sim_report *report, enum sim_profile profile, double seconds,
-                      int jobs);
+/* As a table: so many seconds of the clock did it take, and so many of processors. */
+void sim_report_print(const struct sim_report *report, enum sim_profile profile, double took,
+                      double worked);
 
 #endif

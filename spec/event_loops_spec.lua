@@ -345,6 +345,31 @@ for _, name in ipairs { "cqueues", "luv" } do
                 assert.same({ 1, 2 }, order)
             end)
 
+            it("do not keep out another process, though they come again and again", function()
+                local mine, other = three:client(), three:client()
+                local fence, last, turns = nil, 0, 0
+                local function come_again()
+                    while not fence do
+                        local lock = assert(mine:acquire("job", { wait = ALONE }))
+                        assert.is_true(lock.fence > last)
+                        last, turns = lock.fence, turns + 1
+                        assert(lock:release())
+                    end
+                end
+                loop.run(function()
+                    for _ = 1, 8 do
+                        loop.spawn(come_again)
+                    end
+                    assert(loop.wait_until(function() return turns > 8 end))
+                    local lock = assert(other:acquire("job", { wait = ALONE }))
+                    fence = lock.fence
+                    assert.is_true(fence > last)
+                    assert(lock:release())
+                end)
+                assert.equal(0, queue_length "job")
+                assert.equal(0, three:count "job")
+            end)
+
             it("end in time where the wait is over, and leave the queue to the others", function()
                 local client = one:client()
                 local seen = {}

@@ -469,6 +469,20 @@ static int lock_take_turn(lua_State *L)
     return 0;
 }
 
+/* lock:await_turn(turn_at) */
+static int lock_await_turn(lua_State *L)
+{
+    rlk_lock_await_turn(check_lock(L), check_whole(L, 2));
+    return 0;
+}
+
+/* lock:follow(now) */
+static int lock_follow(lua_State *L)
+{
+    rlk_lock_follow(check_lock(L), check_whole(L, 2));
+    return 0;
+}
+
 static const struct rlk_lock *check_other(lua_State *L)
 {
     const struct lock *other = luaL_checkudata(L, 2, LOCK);
@@ -1297,6 +1311,8 @@ static const luaL_Reg lock_methods[] = {
     {"acquire", lock_acquire},
     {"stand_by", lock_stand_by},
     {"take_turn", lock_take_turn},
+    {"await_turn", lock_await_turn},
+    {"follow", lock_follow},
     {"share_verdict", lock_share_verdict},
     {"copy_reasons", lock_copy_reasons},
     {"adopt", lock_adopt},

@@ -149,6 +149,13 @@ struct rlk_in_line *rlk_lines_leave(struct rlk_lines *lines, struct rlk_in_line 
     return previous ? NULL : next;
 }
 
+struct rlk_in_line *rlk_lines_first(const struct rlk_lines *lines, struct rlk_key key)
+{
+    uint64_t hash = rlk_siphash(lines->secret, key.bytes, key.len);
+    const struct rlk_line *line = find(lines, hash, key);
+    return line ? line->first : NULL;
+}
+
 struct rlk_in_line *rlk_line_first(const struct rlk_in_line *place)
 {
     return place->line ? place->line->first : NULL;

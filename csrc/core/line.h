@@ -53,6 +53,9 @@ bool rlk_lines_join(struct rlk_lines *lines, struct rlk_in_line *place, struct r
 /* Who becomes the first by that; NULL if nobody does. Also from no line. */
 struct rlk_in_line *rlk_lines_leave(struct rlk_lines *lines, struct rlk_in_line *place);
 
+/* The first of the line for the key; NULL if there is none. */
+struct rlk_in_line *rlk_lines_first(const struct rlk_lines *lines, struct rlk_key key);
+
 /* The first of the line in which it stands; NULL if in none. */
 struct rlk_in_line *rlk_line_first(const struct rlk_in_line *place);
 

@@ -255,7 +255,7 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
     lock->lease.granted_ms = now_ms;
     lock->lease.nodes = 0;
     lock->woken = 0;
-    lock->seems_owned = false;
+    lock->seems_owned = lock->follows = false;
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
     lock->round_ttl_ms = first_lease_ms(lock);
@@ -478,6 +478,7 @@ void rlk_lock_stand_by(struct rlk_lock *lock, const struct rlk_terms *terms, int
     lock->lease.nodes = 0;
     lock->met_another = true;
     lock->state = RLK_STANDING_BY;
+    lock->poll_at_ms = RLK_NEVER;
     start_round(lock, RLK_ACQUIRE, 0, now_ms);
 }
 
@@ -489,6 +490,23 @@ void rlk_lock_take_turn(struct rlk_lock *lock, bool nodes_answered, int64_t now_
     if (nodes_answered)
         lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
     start_another_attempt(lock, now_ms);
+}
+
+void rlk_lock_await_turn(struct rlk_lock *lock, int64_t turn_at_ms)
+{
+    assert(lock->state == RLK_STANDING_BY);
+    lock->poll_at_ms = turn_at_ms;
+}
+
+void rlk_lock_follow(struct rlk_lock *lock, int64_t now_ms)
+{
+    if ((lock->state != RLK_STANDING_BY && lock->state != RLK_WAITING) ||
+        now_ms >= lock->wait_until_ms)
+        return;
+    if (lock->state == RLK_STANDING_BY)
+        lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
+    start_another_attempt(lock, now_ms);
+    lock->follows = true;
 }
 
 /* It was not the end of its own wait, nor of a short lease, that made it give up. */
@@ -854,6 +872,8 @@ void rlk_lock_time(struct rlk_lock *lock, int64_t now_ms)
     case RLK_STANDING_BY:
         if (now_ms >= lock->wait_until_ms)
             finish(lock, RLK_TIMEOUT);
+        else if (now_ms >= lock->poll_at_ms)
+            rlk_lock_take_turn(lock, true, now_ms);
         break;
     case RLK_WAITING:
         if (now_ms >= lock->wait_until_ms)
@@ -962,7 +982,7 @@ static void ask_round(struct rlk_lock *lock, int node, int64_t now_ms, struct rl
     request->fence_ttl_s = fence_ttl_s(lock);
     request->identity = lock->quorum->identity;
     request->arrival_us = lock->arrival_us;
-    request->fair = lock->lease.terms.fair;
+    request->fair = lock->lease.terms.fair || lock->follows;
     if (lock->inquiry && lock->state == RLK_INSPECTING)
         inquire(lock->inquiry, node, request);
     if (lock->kind == RLK_RELEASE)
@@ -1007,7 +1027,6 @@ static int64_t next_time_of_state(const struct rlk_lock *lock)
     case RLK_INSPECTING:
         return lock->round_until_ms;
     case RLK_STANDING_BY:
-        return lock->wait_until_ms;
     case RLK_WAITING:
         return rlk_earlier(lock->poll_at_ms, lock->wait_until_ms);
     case RLK_OWNED:

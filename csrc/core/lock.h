@@ -133,9 +133,10 @@ struct rlk_lock {
     int64_t arrival_us;
     int64_t arrived_ms;
     bool met_another; /* owner, or one who contends for it */
+    bool follows;     /* this attempt travels behind the owner's release, and is fair */
     bool seems_owned; /* as far as nodes have answered: it waits to be woken, or for a while */
     int64_t wait_until_ms;
-    int64_t poll_at_ms;
+    int64_t poll_at_ms; /* standing by: when it takes its turn by itself; RLK_NEVER: it is told */
     int64_t give_up_at_ms; /* unless a majority answered by then; RLK_NEVER once it did */
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
@@ -183,6 +184,15 @@ void rlk_lock_stand_by(struct rlk_lock *lock, const struct rlk_terms *terms, int
  * a majority has answered the one before it, the nodes have one timeout to answer it as well, else
  * what is left of the one since its arrival. A wait that is over is left to rlk_lock_time(). */
 void rlk_lock_take_turn(struct rlk_lock *lock, bool nodes_answered, int64_t now_ms);
+
+/* The same, when the lock is owned in this process: it asks no node before turn_at_ms, unless it is
+ * to follow the owner's release. */
+void rlk_lock_await_turn(struct rlk_lock *lock, int64_t turn_at_ms);
+
+/* It stands by and is the first, or it waits; and the owner's release is about to leave on the same
+ * connections: an attempt that comes behind the release, and behind whoever else waits for it. In any
+ * other state nothing happens. */
+void rlk_lock_follow(struct rlk_lock *lock, int64_t now_ms);
 
 /* If it stands by, and the first ended as RLK_UNAVAILABLE because no majority has answered for a
  * timeout, nor when it was asked after this one's arrival: then it ends as RLK_UNAVAILABLE too,

@@ -13,7 +13,8 @@
 #include "io/watchdog.h"
 
 #define STACK_SIZE (256 * 1024)
-#define GATHER_US 1000 /* submissions gather for this long at most */
+#define GATHER_US 1000  /* submissions gather for this long at most */
+#define TURN_AFTER_MS 3 /* from a grant until the next of this process asks the nodes as well */
 #define AWAKE INT64_MIN
 #define AT_ONCE (INT64_MIN + 1)
 
@@ -101,6 +102,19 @@ static void on_moved(void *context, struct rlk_lock *lock)
         rlk_watchdog_on_moved(&engine->watchdog, lock);
 }
 
+/* While the lock is owned here, its release will most likely come by here, too: for a moment the next
+ * asks no node, to follow that release. */
+static void give_turn(struct rlk_engine *engine, struct rlk_lock *next, const struct rlk_lock *last)
+{
+    int64_t now_ms = rlk_clock_ms();
+    rlk_loop_top_up(engine->loop);
+    if (last->outcome == RLK_ACQUIRED)
+        rlk_lock_await_turn(next, now_ms + TURN_AFTER_MS);
+    else
+        rlk_lock_take_turn(next, rlk_lock_was_answered(last), now_ms);
+    rlk_loop_touch(engine->loop, next);
+}
+
 /* Whoever stands before others in this process has asked the nodes for them as well. One who has
  * ended in the same turn is looked at next, and passes the turn on. */
 static void leave_line(struct rlk_engine *engine, struct rlk_operation *operation)
@@ -114,10 +128,7 @@ static void leave_line(struct rlk_engine *engine, struct rlk_operation *operatio
     if (next->lock->outcome != RLK_PENDING) {
         rlk_lock_copy_reasons(next->lock, &operation->lock);
     } else if (!rlk_lock_share_verdict(next->lock, &operation->lock)) {
-        bool answered = rlk_lock_was_answered(&operation->lock);
-        rlk_loop_top_up(engine->loop);
-        rlk_lock_take_turn(next->lock, answered, rlk_clock_ms());
-        rlk_loop_touch(engine->loop, next->lock);
+        give_turn(engine, next->lock, &operation->lock);
     }
     note_moved(engine, rlk_owner(next, struct rlk_operation, in_line));
 }
@@ -140,6 +151,19 @@ static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation
     return NULL;
 }
 
+/* The next in line asks in the same write: on a connection the order is kept. Not if the nodes are to
+ * keep the lock for a while. */
+static void have_followed(struct rlk_engine *engine, const struct rlk_lock *release)
+{
+    int64_t now_ms = rlk_clock_ms();
+    struct rlk_in_line *first = rlk_lines_first(&engine->lines, release->key);
+    if (!first || rlk_lease_keep_ms(release->quorum, &release->lease, now_ms) > 0)
+        return;
+    rlk_loop_top_up(engine->loop);
+    rlk_lock_follow(first->lock, now_ms);
+    rlk_loop_touch(engine->loop, first->lock);
+}
+
 /* Nobody is there to hold what was granted. */
 static void take_back(struct rlk_engine *engine, struct rlk_operation *operation)
 {
@@ -154,6 +178,7 @@ static void take_back(struct rlk_engine *engine, struct rlk_operation *operation
     }
     rlk_lock_undo(&operation->lock, rlk_clock_ms());
     rlk_loop_touch(engine->loop, &operation->lock);
+    have_followed(engine, &operation->lock);
 }
 
 static enum rlk_outcome note_extension(struct rlk_engine *engine, struct rlk_operation *operation)
@@ -350,6 +375,9 @@ static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
         command(engine, operation);
     rlk_loop_touch(engine->loop, lock);
     note_moved(engine, operation);
+    if (operation->kind == RLK_RELEASE && operation->holding &&
+        atomic_load(&operation->holding->status) == RLK_LETS_GO)
+        have_followed(engine, lock);
 }
 
 static void take_submitted(struct rlk_engine *engine, struct rlk_link *submitted)

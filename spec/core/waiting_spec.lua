@@ -808,6 +808,105 @@ describe("who stands by", function()
         assert.equal("no_answer", d.lock:tally(1).reason)
     end)
 
+    describe("and the lock is owned by one of its process,", function()
+        -- What the nodes are asked, now and in this order.
+        local function requests_of(lock, now)
+            local list = {}
+            for node = 1, 3 do
+                local request = lock:next_request(node, now)
+                while request do
+                    list[#list + 1] = request
+                    request = lock:next_request(node, now)
+                end
+            end
+            return list
+        end
+
+        it("asks no node for a while, and then takes its turn by itself", function()
+            local d = driver.new()
+            local second = behind(d)
+            second.lock:await_turn(d.now + 3)
+            assert.equal(d.now + 3, second.lock:next_time())
+            d.now = d.now + 2
+            second:put "time"
+            assert.same({ "standing_by", NONE }, { second.lock.state, second.lock:wants() })
+            d.now = d.now + 1
+            second:put "time"
+            assert.same({ "acquiring", ALL }, { second.lock.state, second.lock:wants() })
+            assert.is_false(second.lock:next_request(1, d.now).fair)
+        end)
+
+        it("times out where its wait ends before that", function()
+            local d = driver.new()
+            local second = behind(d, { wait_ms = 2 })
+            second.lock:await_turn(d.now + 3)
+            d.now = d.now + 2
+            second:put "time"
+            assert.equal("timeout", second.lock.outcome)
+        end)
+
+        it("follows its release: fairly, with its own rank and time", function()
+            local d = driver.new { inbox_ready = ALL }
+            local arrival, second = d.wall_us, behind(d)
+            second.lock:await_turn(d.now + 3)
+            d.now, d.wall_us = d.now + 1, d.wall_us + 1000
+            second:put "follow"
+            local requests = requests_of(second.lock, d.now)
+            assert.equal(3, #requests)
+            for _, request in ipairs(requests) do
+                assert.same({ "acquire", "redlock:inbox/2", arrival, true, false }, { request.kind,
+                    request.waiter, request.arrival_us, request.fair, request.batchable })
+            end
+            for node = 1, 3 do
+                second:put("vote", node, second.lock.round, "granted")
+            end
+            assert.equal("acquired", second.lock.outcome)
+            assert.equal(d.quorum:validity(2000), second.lock:remaining(d.now))
+        end)
+
+        it("follows it from the queue as well, by another attempt", function()
+            local d = waiter()
+            local token = d.lock.token
+            d:put "follow"
+            assert.equal("acquiring", d.lock.state)
+            for _, request in ipairs(d:pull()) do
+                assert.same({ "acquire", true, true },
+                    { request.kind, request.fair, request.queued })
+                assert.not_equal(token, request.token)
+            end
+        end)
+
+        it("waits on where somebody else came first, and is as fair as before then", function()
+            local d = waiter()
+            d:put("follow"):answer_all(held(40)):answer_everything "absent"
+            assert.equal("waiting", d.lock.state)
+            d:put("wake", 1, 0):put("wake", 2, 0)
+            for _, request in ipairs(d:pull()) do
+                assert.same({ "acquire", false }, { request.kind, request.fair })
+            end
+        end)
+
+        it("does not follow while it asks, nor when it holds, nor at rest", function()
+            local asking = driver.new():acquire { wait_ms = 1000 }
+            local owner, idle = driver.owner(nil, { wait_ms = 1000 }), driver.new()
+            for _, d in ipairs { asking, owner, idle } do
+                local state, token, round = d.lock.state, d.lock.token, d.lock.round
+                d:put "follow"
+                assert.same({ state, token, round }, { d.lock.state, d.lock.token, d.lock.round })
+            end
+        end)
+
+        it("does not follow when its wait is over: the time ends it", function()
+            local d = driver.new()
+            local second = behind(d, { wait_ms = 1000 })
+            d.now = d.now + 1000
+            second:put "follow"
+            assert.equal("standing_by", second.lock.state)
+            second:put "time"
+            assert.equal("timeout", second.lock.outcome)
+        end)
+    end)
+
     describe("and takes its turn", function()
         it("asks every node at once, with the rank of its arrival", function()
             local d = driver.new { inbox_ready = ALL }

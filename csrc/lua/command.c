@@ -122,6 +122,30 @@ static int set_foreground(lua_State *L)
     return 1;
 }
 
+/* get_modes(fd) -> the terminal's modes (echo, lines, ...), for set_modes() | nil */
+static int get_modes(lua_State *L)
+{
+    struct termios modes;
+    if (tcgetattr((int)luaL_checkinteger(L, 1), &modes) == 0)
+        lua_pushlstring(L, (const char *)&modes, sizeof modes);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* set_modes(fd, modes) */
+static int set_modes(lua_State *L)
+{
+    struct termios modes;
+    size_t len;
+    int fd = (int)luaL_checkinteger(L, 1);
+    const char *bytes = luaL_checklstring(L, 2, &len);
+    luaL_argcheck(L, len == sizeof modes, 2, "no modes");
+    memcpy(&modes, bytes, sizeof modes);
+    tcsetattr(fd, TCSADRAIN, &modes);
+    return 0;
+}
+
 /* own_group() -> our process group */
 static int own_group(lua_State *L)
 {
@@ -296,6 +320,8 @@ static const luaL_Reg functions[] = {
     {"foreground", get_foreground},
     {"set_foreground", set_foreground},
     {"own_group", own_group},
+    {"get_modes", get_modes},
+    {"set_modes", set_modes},
     {"catch_signals", catch_signals},
     {"read_signal", read_signal},
     {"obey", obey},

@@ -98,6 +98,12 @@ describe("redlock run at a terminal", function()
         return tonumber(shell:expect "pid=(%d+)")
     end
 
+    -- What the shell has started, and stopped before it was itself, may take no notice of SIGTERM.
+    local function start_to_lose()
+        local trap = "trap 'echo told; exit 0' TERM"
+        return start_waiting(trap, "--ttl", "500ms", "--grace", "500ms")
+    end
+
     -- A shell that is just about to start a process may miss a SIGINT.
     local function await_sleep(pid)
         assert.is_truthy(wait.wait_until(function()
@@ -184,7 +190,7 @@ describe("redlock run at a terminal", function()
     end)
 
     it("does not let it go on when the lock was lost meanwhile", function()
-        local pid = start_waiting("trap 'echo told; exit 0' TERM", "--ttl", "500ms")
+        local pid = start_to_lose()
         shell:type(CTRL_Z)
         shell:expect "Stopped"
         shell:expect(PROMPT)
@@ -197,7 +203,7 @@ describe("redlock run at a terminal", function()
     end)
 
     it("does not let it go on either when somebody else continues it", function()
-        local pid = start_waiting("trap 'echo told; exit 0' TERM", "--ttl", "500ms")
+        local pid = start_to_lose()
         shell:type(CTRL_Z)
         shell:expect "Stopped"
         shell:expect(PROMPT)
@@ -296,6 +302,14 @@ describe("redlock run at a terminal", function()
             holder:tell ""
             shell:expect "\27%[Kmine"
         end)
+    end)
+
+    it("leaves the terminal as it was when it has to end the command", function()
+        start("stty -echo raw; exec sleep 60", "--at-most", "300ms")
+        shell:expect "longer than 300ms"
+        expect_code(124)
+        enter "stty -a"
+        shell:expect " icanon .* echo "
     end)
 
     it("ends with the terminal", function()

@@ -20,7 +20,12 @@ Job.__index = Job
 
 --- @treturn Job
 function Job.new()
-    return setmetatable({ terminal = system.open_terminal(), own_group = system.own_group() }, Job)
+    local terminal = system.open_terminal()
+    return setmetatable({
+        terminal = terminal,
+        own_group = system.own_group(),
+        modes = terminal and system.get_modes(terminal),
+    }, Job)
 end
 
 local function foreground(self)
@@ -53,6 +58,14 @@ function Job:take_back(group)
         return true
     end
     return false
+end
+
+--- A command that was killed in the midst of an editor's screen leaves the terminal in modes in which
+-- nobody can type: it has those again that it had before.
+function Job:mend_terminal()
+    if self.modes and foreground(self) == self.own_group then
+        system.set_modes(self.terminal, self.modes)
+    end
 end
 
 --- The command was stopped. Says what is to be done about it.

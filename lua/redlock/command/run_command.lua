@@ -247,7 +247,9 @@ return function(call)
     local lock, message, code, signal = waiting.acquire(run)
     local exit_code, hint
     local state = {}
-    if lock then
+    if lock and not lock:held() then
+        exit_code, message = exits.LOST, "the lease was over before the command was started"
+    elseif lock then
         local text = "%s is ours, with the fence %.0f"
         run.reporter:note(text:format(failure.quote(run.name), lock.fence))
         state = guard(run)

@@ -192,23 +192,41 @@ local function give_up(self)
     self.reason = "unguarded"
 end
 
+local function begin_watching(self)
+    local run = self.run
+    run.loop:watch(run.warden:fd(), function()
+        run.loop:post "command"
+    end)
+    run.lock:on_lost(function(_, message)
+        end_if_lost(self, message)
+    end)
+end
+
+local function conclude(self)
+    local state = self.state
+    self.run.loop:watch(self.run.warden:fd(), nil)
+    if state.gone and not state.ended and not state.failure then
+        give_up(self)
+    end
+    state.reason = self.reason
+    state.had_terminal = state.pid ~= nil and self.job:take_back(state.pid)
+    if state.had_terminal and (self.reason or state.killed) then
+        self.job:mend_terminal()
+    end
+    return state
+end
+
 --- Starts the command and stays until it has ended.
 -- @treturn table its state, as warden:look() gives it, with `reason`: nil if it ended by itself, "lost",
 -- "too long", or "unguarded"; and `had_terminal`: the terminal's keys reached it, and not us
 function Supervisor:guard()
     local run = self.run
-    local loop, warden = run.loop, run.warden
     local period = math.min(TICK, run.ttl / 10)
-    loop:watch(warden:fd(), function()
-        loop:post "command"
-    end)
-    run.lock:on_lost(function(_, message)
-        end_if_lost(self, message)
-    end)
-    warden:start(run.lock, environment(run.lock), self.job:initial_terminal())
+    begin_watching(self)
+    run.warden:start(run.lock, environment(run.lock), self.job:initial_terminal())
     while not is_over(self.state) do
         local moment = core.clock() + period
-        local kind, number = loop:next(math.min(moment, self.end_at or moment))
+        local kind, number = run.loop:next(math.min(moment, self.end_at or moment))
         if kind == "signal" and not self.state.pid then
             table.insert(self.early, number)
         elseif kind == "signal" then
@@ -218,13 +236,7 @@ function Supervisor:guard()
         end
         look_at_time(self)
     end
-    loop:watch(warden:fd(), nil)
-    if self.state.gone and not self.state.ended and not self.state.failure then
-        give_up(self)
-    end
-    self.state.reason = self.reason
-    self.state.had_terminal = self.state.pid ~= nil and self.job:take_back(self.state.pid)
-    return self.state
+    return conclude(self)
 end
 
 return Supervisor

@@ -8,7 +8,7 @@
 
 /* A node's: what stands there, and each client's share, with full connections. A number takes two
  * bytes, and a message eight numbers. */
-#define RECORD_MAX (2 * (7 + CLIENTS * (5 + 2 * FLIGHT_MAX * 8)) + 8)
+#define RECORD_MAX (2 * (7 + CLIENTS * (6 + 2 * FLIGHT_MAX * 8)) + 8)
 
 struct record {
     size_t len;
@@ -73,7 +73,8 @@ static void put_lock(struct record *record, const struct rlk_lock *lock, int fir
     }
     put_if(record, owned, lock->deadline_ms);
     put_if(record, owned, lock->renew_at_ms);
-    put_if(record, owned, lock->lease.granted_ms);
+    put_if(record, owned || (lock->lease.terms.at_least_ms > 0 && has_token(lock)),
+           lock->lease.granted_ms);
     put_if(record, asks, lock->t0_ms);
     put_if(record, asks, lock->round_until_ms);
     put_if(record, asks, lock->round_ttl_ms);
@@ -98,6 +99,7 @@ static void put_client(struct record *record, const struct world *world, int ind
     put(record, client->calls | client->attempts << 4 | client->gave_back << 8);
     put(record, client->tokens + !handed_in);
     put(record, client->quorum.highest_fence);
+    put(record, client->owned);
     put_lock(record, &client->lock, first);
     if (has_token(&client->lock))
         put(record, life_of(client, token_number(client->lock.lease.token)));
@@ -167,6 +169,7 @@ static void put_share(struct record *record, const struct client *client, int no
     if (rlk_debts_in_the_way(&lock->debts) & rlk_node_bit(node)) {
         put_token(record, token_number(tally->owed_token), first);
         put(record, life_of(client, token_number(tally->owed_token)));
+        put(record, tally->was_owned);
     }
     put_link(record, client, node, first);
 }
@@ -246,6 +249,7 @@ static void put_world(struct record *record, const struct world *world)
     put(record, world->late | world->extensions << 4 | world->cancels << 8);
     put(record, world->breaks | world->outages << 4 | world->refusals << 8 | world->restarts << 12);
     put(record, world->highest_fence);
+    put(record, world->kept_until_ms);
     pad(record);
 }
 

@@ -29,6 +29,7 @@ const char *invariant_name(enum invariant invariant)
         [ONE_OWNER] = "one owner at a time",
         [FENCES_RISE] = "fences rise with every grant",
         [DEADLINE_IS_REAL] = "a deadline comes before the expiry on a majority",
+        [NOT_BEFORE_TIME] = "nobody owns it before the time that its last owner asked for",
         [NO_ORPHAN] = "a token that nobody owns or has to release stands nowhere",
         [NO_RESURRECTION] = "an extension makes no key and shortens no lease",
         [NO_LATE_EXTENSION] = "no extension succeeds once there is a newer owner",
@@ -70,6 +71,8 @@ static void judge_tenure(const struct world *world, const struct rlk_lock *lock,
     bool owned = before->state == RLK_OWNED;
     if (!owned)
         must(lock->lease.fence > world->highest_fence, FENCES_RISE);
+    if (!owned)
+        must(world->now_ms >= world->kept_until_ms, NOT_BEFORE_TIME);
     if (owned)
         must(lock->deadline_ms >= before->deadline_ms, NO_SHORTENING);
     if (owned && lock->outcome == RLK_EXTENDED && before->outcome != RLK_EXTENDED)
@@ -84,7 +87,8 @@ void judge_input(const struct world *world, int client, const struct rlk_lock *b
         judge_tenure(world, lock, before);
     if (ended && lock->outcome == RLK_LOST && lock->loss != RLK_EXPIRED)
         must(!is_majority(world, nodes_with(world, token_of(lock))), LOSS_IS_TRUE);
-    if (ended && lock->outcome == RLK_RELEASED)
+    bool early = lock->t0_ms < lock->lease.granted_ms + lock->lease.terms.at_least_ms;
+    if (ended && lock->outcome == RLK_RELEASED && !early)
         must(!is_majority(world, nodes_with(world, token_of(lock))), RELEASE_IS_TRUE);
 }
 
@@ -202,6 +206,7 @@ static bool is_cared_for(const struct world *world, int node, uint8_t token)
     const struct client *client = &world->clients[token_owner(token)];
     return is_in_use(client, token) || is_owed(client, node, token) ||
            is_on_its_way(&client->links[node], token) || world->nodes[node].haunted ||
+           (client->owned >> token % (TOKENS_MAX + 1) & 1) ||
            world->now_ms >= client->ends_ms[token % (TOKENS_MAX + 1)];
 }
 

@@ -40,6 +40,7 @@ static const struct {
     {"extensions", offsetof(struct scene, extensions)},
     {"extend_ms", offsetof(struct scene, extend_ms)},
     {"renews", offsetof(struct scene, renews)},
+    {"at_least_ms", offsetof(struct scene, at_least_ms)},
     {"max_hold_ms", offsetof(struct scene, max_hold_ms)},
     {"cancels", offsetof(struct scene, cancels)},
     {"breaks", offsetof(struct scene, breaks)},

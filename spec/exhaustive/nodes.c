@@ -90,6 +90,7 @@ static void send_request(struct sim_session *session, const struct call *call)
                    : kind == RLK_EXTEND_MANY  ? RLK_EXTEND
                    : kind == RLK_RELEASE_MANY ? RLK_RELEASE
                                               : kind;
+    request.keep_ms = request.kind == RLK_RELEASE ? call->asked_ms : 0;
     token_text(call->asked_token, request.token);
     rlk_buffer_clear(&output);
     insist(rlk_wire_request(&output, kind, &request, 1, true), "out of memory");

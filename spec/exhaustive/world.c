@@ -82,7 +82,7 @@ static struct message message_of(const struct world *world, const struct client 
         .call = client->calls,
         .answer = RLK_NO_ANSWER,
         .round = request->round,
-        .ttl_ms = (int16_t)request->ttl_ms,
+        .ttl_ms = (int16_t)(request->kind == RLK_RELEASE ? request->keep_ms : request->ttl_ms),
         .fence = (int16_t)request->fence,
     };
 }
@@ -137,6 +137,10 @@ static void after_input(struct world *world, int index, const struct rlk_lock *b
     bool owns = lock->state == RLK_OWNED && before->state != RLK_OWNED;
     if (owns && lock->lease.fence > world->highest_fence)
         world->highest_fence = (int32_t)lock->lease.fence;
+    if (owns && world->scene->at_least_ms > 0) {
+        world->kept_until_ms = (int32_t)lock->lease.granted_ms + world->scene->at_least_ms;
+        client->owned |= (uint16_t)(1 << token_number(lock->lease.token) % (TOKENS_MAX + 1));
+    }
 }
 
 static void vote(struct world *world, int index, int node, const struct message *message)
@@ -160,6 +164,7 @@ static void call(struct world *world, int index)
                               .wait_ms = scene->wait_ms,
                               .max_hold_ms = scene->max_hold_ms ? scene->max_hold_ms : RLK_NEVER,
                               .fence_ttl_s = 1000,
+                              .at_least_ms = scene->at_least_ms,
                               .renew = scene->renews};
     if (client->lock.outcome == RLK_LOST && !client->gave_back) /* it never will be */
         client->ends_ms[token_number(client->lock.lease.token) % (TOKENS_MAX + 1)] = 0;

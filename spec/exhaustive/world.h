@@ -20,6 +20,7 @@ enum invariant {
     ONE_OWNER,         /* never two that believe they own the lock */
     FENCES_RISE,       /* with every grant */
     DEADLINE_IS_REAL,  /* it comes before the real expiry on a majority */
+    NOT_BEFORE_TIME,   /* nobody owns it before the time that its last owner asked for */
     NO_ORPHAN,         /* a token that nobody owns or still has to release stands nowhere */
     NO_RESURRECTION,   /* an extension never makes a key, nor shortens a lease */
     NO_LATE_EXTENSION, /* one that succeeded had no newer owner */
@@ -51,6 +52,7 @@ struct scene {
     int extensions;  /* asked for by the owner */
     int extend_ms;   /* by how much */
     int renews;      /* 1: and by the watchdog */
+    int at_least_ms; /* nobody else is to own it before; 0: as soon as it is free */
     int max_hold_ms; /* where the watchdog stops; 0: nowhere */
     int cancels;
     int breaks;   /* of connections, also without need */
@@ -94,6 +96,7 @@ struct client {
     struct link links[NODES_MAX];
     uint8_t calls, attempts;
     uint8_t tokens; /* handed in so far */
+    uint16_t owned; /* of these, by bits, those that it owned and that may be kept */
     bool gave_back; /* what it had lost */
     int32_t
         ends_ms[TOKENS_MAX + 1]; /* when a token that was asked for has died, whatever happened */
@@ -114,6 +117,7 @@ struct world {
     int32_t now_ms;
     uint8_t late, extensions, cancels, breaks, outages, refusals, restarts; /* so far */
     int32_t highest_fence;                                                  /* of all grants */
+    int32_t kept_until_ms; /* by the last owner's at_least_ms */
     struct client clients[CLIENTS];
     struct node nodes[NODES_MAX];
 };

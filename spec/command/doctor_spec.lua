@@ -459,7 +459,9 @@ describe("the doctor of rights", function()
     end)
 
     it("misses every word of that rule that is left out", function()
-        local optional = { info = "warning", ["client|setname"] = "note" }
+        local optional = {
+            info = "warning", scan = "note", getrange = "note", ["client|setname"] = "note",
+        }
         for word in rule():gmatch "%+(%S+)" do
             if word ~= "select" and word ~= "subscribe" then
                 allow((rule():gsub("%+" .. word:gsub("%p", "%%%0") .. "%f[%s%z]", "", 1)))

@@ -24,6 +24,7 @@ function rights.needed(key, channel)
         { "set", { "SET", fence, "1", "PX", LIFE_MS } },
         { "set", { "SET", claim, "doctor", "PX", LIFE_MS } },
         { "get", { "GET", key } },
+        { "getrange", { "GETRANGE", fence, "0", "16" } },
         { "mget", { "MGET", fence, claim } },
         { "exists", { "EXISTS", key, fence } },
         { "pttl", { "PTTL", key } },
@@ -35,6 +36,7 @@ function rights.needed(key, channel)
         { "zpopmin", { "ZPOPMIN", queue } },
         { "del", { "DEL", key, fence, claim, queue } },
         { "publish", { "PUBLISH", channel, "0 0 doctor" } },
+        { "scan", { "SCAN", "0", "COUNT", "1" } },
         { "info", { "INFO", "server" } },
         { "client|setname", { "CLIENT", "SETNAME", "redlock-doctor" } },
     }
@@ -74,6 +76,8 @@ end
 
 -- Without these the library works, and lacks something.
 local optional = {
+    ["scan"] = { "note", "locks cannot be listed" },
+    ["getrange"] = { "note", "locks cannot be listed" },
     ["info"] = { "warning", "there is no restart guard" },
     ["client|setname"] = { "note", "CLIENT LIST does not say who the connections are" },
 }

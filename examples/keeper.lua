@@ -137,17 +137,20 @@ local function private_directory()
 end
 
 --- Makes a keeper: a private directory and a shell that waits for orders. Does not wait for it.
+-- @tparam[opt=false] boolean same_session it stays in this process' session, where Ctrl-C reaches the
+-- child; some systems share processor time out by session
 -- @treturn Keeper with `dir`, the path of its private directory
-function keeper.new()
+function keeper.new(same_session)
     local dir = private_directory()
     local run = ("sh -c 'eval \"$KEEPER\"' keeper %s"):format(quote(dir))
     local command = [[
         exec >/dev/null 2>&1
         export KEEPER=%s
-        command -v setsid && exec setsid %s group
+        %s && exec setsid %s group
         exec %s
     ]]
-    local pipe = assert(io.popen(command:format(quote(KEEPER_SCRIPT), run, run), "w"))
+    local leave = same_session and "false" or "command -v setsid"
+    local pipe = assert(io.popen(command:format(quote(KEEPER_SCRIPT), leave, run, run), "w"))
     return setmetatable({ dir = dir, pipe = pipe, orders = 0 }, Keeper)
 end
 

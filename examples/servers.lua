@@ -150,7 +150,9 @@ local function await(server, fixed_port, keep_data)
 end
 
 local function create(options)
-    local server = setmetatable({ options = options, keeper = keeper.new() }, Server)
+    local server = setmetatable({
+        options = options, keeper = keeper.new(options.same_session),
+    }, Server)
     server.socket = server.keeper.dir .. "/redis.sock"
     server.secret = keeper.random_name()
     move_to(server, random_port())
@@ -172,6 +174,7 @@ end
 --   * `save`: a save rule such as `"1 1"`; `appendonly`: true to log every write
 --   * `env`: variables of its environment, name -> value
 --   * `start_timeout`: seconds, by default 10
+--   * `same_session`: true to let it stay in this process' session, see keeper.lua
 -- @treturn {Server,...} with `port`, `url` (no credentials in it), `unix_url`, `socket`, `pid`
 -- @raise when one does not come up, with the end of its log
 function servers.start(count, options)

@@ -14,7 +14,7 @@ Company.__index = Company
 --- What all are compared with.
 company.FLOOR = "hiredis"
 
-local PATIENCE = 10 -- seconds that an answer may take beyond what was asked for
+local PATIENCE = 20 -- seconds that an answer may take beyond what was asked for
 
 --- The Redis servers of a scene, on their processor.
 -- @tparam table options of the run
@@ -42,16 +42,15 @@ function company.command(contestant, nodes)
     return table.concat(words, " ")
 end
 
--- One that is absent is out.
 local function start_drivers(entrant, nodes, options, processes)
-    entrant.out, entrant.drivers = entrant.contestant.absent, {}
-    for index = 1, entrant.out and 0 or processes do
+    entrant.out, entrant.drivers = nil, {}
+    for index = 1, processes do
         entrant.drivers[index] = driver.start(company.command(entrant.contestant, nodes),
             options.place.client)
     end
 end
 
---- Starts the drivers of all contestants that play.
+--- Starts the drivers of all contestants that play and are not absent.
 -- @tparam table options of the run
 -- @tparam number node_count
 -- @tparam string contest

@@ -126,13 +126,16 @@ function contestants.list(root, with_peers)
     return list
 end
 
---- Whether one takes part in a contest.
+--- Whether one takes part in a contest; who is absent does not.
 -- @tparam table contestant
 -- @tparam string contest `pairs`, `many`, `processes`, `callers`, `waiters`, `hold` or `first`
 -- @treturn boolean
 function contestants.plays(contestant, contest)
     local list = contestant.plays
-    return not list or (" " .. list .. " "):find(" " .. contest .. " ", 1, true) ~= nil
+    if contestant.absent or not list then
+        return not contestant.absent
+    end
+    return (" " .. list .. " "):find(" " .. contest .. " ", 1, true) ~= nil
 end
 
 -- "ours" chooses all of ours, "node-redlock" that one.

@@ -85,7 +85,7 @@ local function complaint(self)
             words = line
         end
     end
-    return words and ": " .. words:sub(1, 200) or ""
+    return words and ": " .. words:sub(1, 120) or ""
 end
 
 --- Waits for its next line.

@@ -23,20 +23,16 @@ function figures.spread(values)
     return { median = quantile(list, 0.5), low = quantile(list, 0.25), high = quantile(list, 0.75) }
 end
 
-local function field_of(rounds, field)
-    local values = {}
-    for index, round in ipairs(rounds) do
-        values[index] = round[field]
-    end
-    return values
-end
-
---- Median and quartiles of one field over the rounds.
+--- Median and quartiles of one field over the rounds that have it.
 -- @tparam {table,...} rounds
 -- @tparam string field
--- @treturn {median=number,low=number,high=number}
+-- @treturn ?{median=number,low=number,high=number} nil if none has it
 function figures.over_rounds(rounds, field)
-    return figures.spread(field_of(rounds, field))
+    local values = {}
+    for _, round in ipairs(rounds) do
+        values[#values + 1] = round[field]
+    end
+    return values[1] and figures.spread(values)
 end
 
 --- The median of one field over the rounds.
@@ -52,13 +48,14 @@ end
 -- @tparam {table,...} rounds
 -- @tparam {table,...} others the other's rounds, as many
 -- @tparam string field
--- @treturn {median=number,low=number,high=number} with the quartiles
+-- @treturn ?{median=number,low=number,high=number} with the quartiles; nil if no round has both
 function figures.ratio(rounds, others, field)
     local values = {}
     for index, round in ipairs(rounds) do
-        values[index] = round[field] / others[index][field]
+        local other = others[index] and others[index][field]
+        values[#values + 1] = round[field] and other and round[field] / other
     end
-    return figures.spread(values)
+    return values[1] and figures.spread(values)
 end
 
 --- A ratio as text, the quartiles in brackets.

@@ -56,6 +56,9 @@ local function shares(list, callers)
     for _, count in pairs(counts) do
         fewest, most, served = math.min(fewest, count), math.max(most, count), served + 1
     end
+    if #list == 0 then
+        return nil
+    end
     local mean = #list / callers
     return (served < callers and 0 or fewest) / mean, most / mean
 end
@@ -65,7 +68,7 @@ end
 -- @tparam number callers how many contended
 -- @tparam number from_ns what was granted earlier
 -- @tparam number until_ns or later does not count
--- @treturn[1] table
+-- @treturn[1] table without what there is none of
 -- @treturn[2] nil
 -- @treturn[2] string why there are none
 function handovers.measure(grants, callers, from_ns, until_ns)
@@ -73,8 +76,6 @@ function handovers.measure(grants, callers, from_ns, until_ns)
     local changes, reason = measure_changes(list)
     if not changes then
         return nil, reason
-    elseif #changes == 0 then
-        return nil, ("no hand-over in %g s"):format((until_ns - from_ns) / 1e9)
     end
     local waits = {}
     for index, grant in ipairs(list) do
@@ -85,6 +86,7 @@ function handovers.measure(grants, callers, from_ns, until_ns)
         count = #changes,
         per_second = #changes / ((until_ns - from_ns) / 1e9),
         grants_per_second = #list / ((until_ns - from_ns) / 1e9),
+        -- nil where the lock never changed hands
         next_p50_ms = figures.percentile(changes, 50),
         next_p99_ms = figures.percentile(changes, 99),
         wait_p99_ms = figures.percentile(waits, 99),

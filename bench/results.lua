@@ -16,7 +16,10 @@ local results = {}
 function results.describe(options)
     local versions = {}
     for index, contestant in ipairs(options.contestants) do
-        versions[index] = { name = contestant.name, version = contestant.version or "?" }
+        versions[index] = {
+            name = contestant.name, version = contestant.version or "?",
+            absent = contestant.absent,
+        }
     end
     return {
         machine = machine.describe(),
@@ -31,15 +34,18 @@ end
 -- @tparam table about
 -- @treturn string
 function results.heading(about)
-    local versions = {}
-    for index, one in ipairs(about.versions) do
-        versions[index] = ("%s %s"):format(one.name, one.version)
+    local versions, absent = {}, {}
+    for _, one in ipairs(about.versions) do
+        local list = one.absent and absent or versions
+        list[#list + 1] = ("%s %s"):format(one.name, one.version)
+            .. (one.absent and ": " .. one.absent or "")
     end
     return table.concat({
         about.date .. ": " .. about.command,
         about.machine,
         about.processors,
         "Redis " .. about.redis .. "; " .. table.concat(versions, "; "),
+        "Absent: " .. (#absent > 0 and table.concat(absent, "; ") or "nobody"),
         ("Medians of %d rounds of %g s (fewer and longer ones in scenes 4 and 6), in brackets the "
             .. "quartiles."):format(about.rounds, about.seconds),
     }, "\n") .. "\n"

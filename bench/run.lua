@@ -66,8 +66,9 @@ local function command_of(options)
         .. (#words > 0 and (" ARGS='%s'"):format(table.concat(words, " ")) or "")
 end
 
-local function play(options)
-    local list = {}
+-- What was measured is written after each scene: a run that is interrupted was not in vain.
+local function play(options, about)
+    local list, complaint = {}, nil
     for _, number in ipairs(command_line.numbers(options.scenes)) do
         for _, result in ipairs(assert(SCENES[number], "no such scene")(options)) do
             if #result.rows > 0 then
@@ -76,8 +77,9 @@ local function play(options)
                 say(tables.text(result))
             end
         end
+        complaint = results.write(options.out, about, list)
     end
-    return list
+    return list, complaint
 end
 
 local function main()
@@ -91,11 +93,10 @@ local function main()
     options.place = quiet.begin(options)
     local about = results.describe(options)
     say(results.heading(about))
-    local list = play(options)
+    local list, complaint = play(options, about)
     quiet.finish()
     servers.stop_all()
     say(table.concat(goals.lines(list), "\n"))
-    local complaint = results.write(options.out, about, list)
     say(complaint or "Written to " .. options.out)
 end
 

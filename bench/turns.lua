@@ -56,9 +56,7 @@ function turns.rows(entrants, columns, extra)
     for index, entrant in ipairs(entrants) do
         local row = { name = entrant.name, out = entrant.out }
         for _, column in ipairs(row.out and {} or columns) do
-            if entrant.rounds[1][column.field] then
-                row[column.field] = figures.over_rounds(entrant.rounds, column.field)
-            end
+            row[column.field] = figures.over_rounds(entrant.rounds, column.field)
         end
         if extra and not row.out then
             extra(row, entrant)

@@ -58,7 +58,7 @@ local function play(nodes, callers, line, seconds)
         end
         local round
         round, reason = handovers.measure(grants, callers, from_ns, until_ns)
-        if round then
+        if round and round.count > 0 then
             round.commands = commands / round.count
         end
         return round, reason

@@ -78,11 +78,9 @@ local function measure(options, list, count, ttl, name)
         local mine = setmetatable({ contestants = { contestant } }, { __index = options })
         local party = company.gather(mine, 1, "hold")
         local entrant = party.entrants[1]
-        if not entrant.out then
-            turns.attempt(entrant, function()
-                return hold(entrant, party.nodes[1], count, ttl)
-            end)
-        end
+        turns.attempt(entrant, function()
+            return hold(entrant, party.nodes[1], count, ttl)
+        end)
         entrants[index] = entrant
         party:leave()
     end

@@ -33,9 +33,7 @@ function start_up.all(options)
     local nodes, entrants = company.start_nodes(options, 1), {}
     for _, contestant in ipairs(options.contestants) do
         if contestants.plays(contestant, "first") then
-            entrants[#entrants + 1] = {
-                name = contestant.name, out = contestant.absent, contestant = contestant,
-            }
+            entrants[#entrants + 1] = { name = contestant.name, contestant = contestant }
         end
     end
     turns.play(entrants, 1, play(options, nodes))

@@ -101,7 +101,7 @@ describe("redlock run at a terminal", function()
     -- What the shell has started, and stopped before it was itself, may take no notice of SIGTERM.
     local function start_to_lose()
         local trap = "trap 'echo told; exit 0' TERM"
-        return start_waiting(trap, "--ttl", "500ms", "--grace", "500ms")
+        return start_waiting(trap, "--ttl", "1500ms", "--grace", "500ms")
     end
 
     -- A shell that is just about to start a process may miss a SIGINT.

@@ -6,7 +6,8 @@ local program = require "command.program"
 local servers = require "servers"
 local wait = require "support.wait"
 
-local TTL = 0.6 -- seconds
+-- Seconds: of a lease that is to be lost, and of one that is to last on a busy machine.
+local TTL, LONG_TTL = 0.6, 2
 
 describe("redlock run, when the lock is lost,", function()
     local server
@@ -37,7 +38,7 @@ describe("redlock run, when the lock is lost,", function()
     end
 
     it("asks the command to end, and says so", function()
-        local child = start("trap 'echo saving; exit 0' TERM; " .. WORK)
+        local child = start("trap 'echo saving; exit 0' TERM; " .. WORK, "--ttl", LONG_TTL)
         server:cli("DEL", "job")
         assert.equal(76, child:wait())
         assert.equal("saving", child:lines()[2])
@@ -47,7 +48,7 @@ describe("redlock run, when the lock is lost,", function()
     end)
 
     it("leaves it to another who has taken it", function()
-        local child = start(WORK)
+        local child = start(WORK, "--ttl", LONG_TTL)
         server:cli("SET", "job", "another's")
         assert.equal(76, child:wait())
         assert.matches("was taken by another", child:errors())
@@ -110,12 +111,12 @@ describe("redlock run, when the lock is lost,", function()
     it("goes on while a majority of the nodes is there", function()
         local others = servers.start(2)
         local urls = table.concat({ server.url, others[1].url, others[2].url }, " ")
-        local words = { "run", "job", "--ttl", TTL .. "s", "-c", "echo $$; read line" }
+        local words = { "run", "job", "--ttl", LONG_TTL, "-c", "echo $$; read line" }
         local child = program.start(words, { REDLOCK_NODES = urls })
         assert.is_truthy(child:wait_line "%d")
         server:kill()
         local token = others[1]:cli("GET", "job")
-        wait.sleep(2 * TTL) -- leases that would be over
+        wait.sleep(1.5 * LONG_TTL) -- a lease that would be over
         assert.equal(token, others[1]:cli("GET", "job"))
         child:tell ""
         assert.equal(0, child:wait())

@@ -137,6 +137,25 @@ describe("redlock run", function()
         assert.matches("%x+[89ac]%x%x$", child:lines()[2])
     end)
 
+    it("lets one command run at a time, of many that are started", function()
+        local folder = keeper.new()
+        folder:save("count", "0")
+        folder:settle()
+        local add = ("read n <%s/count; sleep 0.01; echo $((n + 1)) >%s/count"):format(
+            folder.dir, folder.dir)
+        local line = program.line { "run", "job", "--shell", add }
+        local list = {}
+        for index = 1, 5 do
+            list[index] = { command = ("for i in 1 2 3 4; do %s; done"):format(line), env = nodes }
+        end
+        for _, child in ipairs(process.start_all(list)) do
+            assert.equal(0, child:wait(60))
+            assert.equal("", child:errors())
+        end
+        assert.equal("20\n", folder:read "count")
+        folder:close()
+    end)
+
     it("leaves no process behind", function()
         local holder = hold "job"
         local warden = assert(program.warden(holder.pid))
@@ -287,7 +306,7 @@ describe("redlock run", function()
         local folder = keeper.new()
         folder:settle()
         local text = "echo up; read line; echo done"
-        local words = { "run", "job", "--ttl", "500ms", "-v", "-c", text }
+        local words = { "run", "job", "--ttl", "2s", "-v", "-c", text }
         local child = process.start {
             command = ([[mkfifo %s/pipe; exec 4<>%s/pipe
                 dd if=/dev/zero of=%s/pipe bs=64k count=1 oflag=nonblock status=none
@@ -296,7 +315,7 @@ describe("redlock run", function()
         }
         assert.equal("up", child:wait_line "up")
         local token = server:cli("GET", "job")
-        wait.sleep(1) -- two leases
+        wait.sleep(3) -- longer than a lease
         assert.equal(token, server:cli("GET", "job"))
         child:tell ""
         assert.equal(0, child:wait())

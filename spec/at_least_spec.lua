@@ -114,7 +114,7 @@ for _, count in ipairs { 1, 3 } do
             }
             assert.is_true(wait.wait_until(function()
                 return list:ask(1, "ZCARD", "{job}:queue") == 1
-            end))
+            end, LONG / 2))
             assert.is_true(lock:release())
             assert.equal(1, list:ask(1, "ZCARD", "{job}:queue"))
             assert.equal(0, list:ask(1, "EXISTS", "{job}:claim"))

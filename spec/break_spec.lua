@@ -94,7 +94,7 @@ for _, count in ipairs { 1, 3 } do
         end)
 
         it("wakes who waits", function()
-            hold { ttl = LONG }
+            local lock = hold { ttl = LONG }
             local waiter = process.start {
                 code = [[
                     local client = require("redlock").new {
@@ -113,7 +113,8 @@ for _, count in ipairs { 1, 3 } do
                     end
                 end
                 return true
-            end))
+            end, LONG))
+            assert.is_true(lock:held())
             assert.is_true(operator:break_lock "job")
             assert.is_truthy(waiter:wait_line("^mine$", LONG))
         end)

@@ -22,26 +22,27 @@ local list = {
     about = [[
 Lists the locks that stand on the nodes: their names, on how many nodes they
 stand, who holds them for how long, what is left of the lease, how many wait,
-the beginning of the token, and the fence. PATTERN is one of Redis: * is any
-text, ? any character, [abc] one of these; quote it, or the shell takes it for
-its own. With a prefix, names are shown without it, and no others.
+the beginning of the token, and the fence; on a narrow terminal fewer of these.
+In PATTERN * stands for any text, ? for any character, [abc] for one of these;
+quote it, lest the shell takes it for its own. With a prefix, names are shown
+without it, and no others.
 
 The nodes are walked through bit by bit (SCAN), which takes as long as they have
 keys, and disturbs nobody. A lock that is acquired or released meanwhile may be
-missed. A lock with fewer votes than a majority is not held by anybody.
+missed. Where the votes are fewer than a majority, nobody holds the lock.
 
 With --watch it is drawn anew in place; q ends it, s sorts by another column.
 Hand-overs are counted by the fence: from one look to the next at most one is
 seen, and > stands before a number that may be larger.]],
     options = {
-        { long = "watch", short = "w", help = "look again and again, every 2s or --every" },
+        { long = "watch", short = "w", help = "look again and again, until q or Ctrl-C" },
         {
             long = "every", value = "DURATION", kind = "duration",
-            help = "how long from one look to the next; with --watch",
+            help = "with --watch: how long from one look to the next (default: 2s)",
         },
         {
             long = "sort", value = "COLUMN", kind = "order",
-            help = "name, holder, votes, age, lease, waiters or handovers; name",
+            help = "name, holder, votes, age, lease, waiters or handovers (default: name)",
         },
         {
             long = "all", short = "a",

@@ -11,12 +11,7 @@ local terminal = require "command.terminal"
 local nodes
 
 local function words(list, ...)
-    local all = { "bench", "--timeout", "5s", ... }
-    for _, node in ipairs(list) do
-        all[#all + 1] = "--node"
-        all[#all + 1] = node.url
-    end
-    return all
+    return program.words(list, "bench", ...)
 end
 
 local function bench(list, ...)
@@ -147,7 +142,7 @@ describe("bench", function()
     it("ends with 69 where no lock is to be had, and says what to do", function()
         local gone = servers.start_one()
         gone:stop()
-        local output, status, errors = bench({ gone }, "--seconds", "10s", "--timeout", "0.2s")
+        local output, status, errors = bench({ gone }, "--seconds", "10s")
         assert.equal("", output)
         assert.equal(69, status)
         assert.matches("^redlock bench: unavailable: .*refused", errors)

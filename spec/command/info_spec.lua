@@ -9,20 +9,13 @@ local servers = require "servers"
 
 local nodes, client
 
-local function info(name, ...)
-    local words = { "info", name, "--timeout", "5s", ... }
-    local given = {}
-    for index, word in ipairs(words) do
-        given[index] = word
-    end
-    if not table.concat(words, " "):find("--node", 1, true) then
-        for _, node in ipairs(nodes) do
-            given[#given + 1] = "--node"
-            given[#given + 1] = node.url
-        end
-    end
-    local result = program.run(given)
+local function info_of(list, ...)
+    local result = program.run(program.words(list, "info", ...))
     return table.concat(result.output, "\n"), result.status, result.errors
+end
+
+local function info(...)
+    return info_of(nodes, ...)
 end
 
 local function look(name, ...)
@@ -195,11 +188,11 @@ describe("info for a user who may do no more than lock", function()
         local node = servers.start_one { users = { "locks " .. rule } }
         local url = ("redis://locks:secret@127.0.0.1:%d"):format(node.port)
         node:cli("SET", "job", "token", "PX", "60000")
-        local output, status = info("job", "--node", url)
+        local output, status = info_of({ { url = url } }, "job")
         assert.equal(0, status)
         assert.is_nil(output:find("does not show", 1, true))
         node:cli("ZADD", inbox.side("job", "queue"), "1", "redlock:abc/1")
-        output = info("job", "--node", url)
+        output = info_of({ { url = url } }, "job")
         assert.matches("it does not show its waiters: NOPERM", output)
         assert.is_nil(output:find("secret", 1, true))
         node:close()

@@ -12,12 +12,7 @@ local nodes, client
 local held -- so that no lock is garbage, and released, before its time
 
 local function words(...)
-    local list = { "list", "--timeout", "5s", ... }
-    for _, node in ipairs(nodes) do
-        list[#list + 1] = "--node"
-        list[#list + 1] = node.url
-    end
-    return list
+    return program.words(nodes, "list", ...)
 end
 
 local function list(...)

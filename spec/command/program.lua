@@ -9,6 +9,21 @@ local program = {}
 --- The words before the verb, for a shell.
 program.path = process.interpreter .. " bin/redlock"
 
+--- The words for a verb that asks nodes, with a timeout that no test may come to.
+-- @tparam {table,...} nodes with a `url`
+-- @tparam string ... the verb, and its words
+-- @treturn {string,...}
+function program.words(nodes, ...)
+    local words = { ... }
+    words[#words + 1] = "--timeout"
+    words[#words + 1] = "5s"
+    for _, node in ipairs(nodes) do
+        words[#words + 1] = "--node"
+        words[#words + 1] = node.url
+    end
+    return words
+end
+
 --- A command line.
 -- @tparam {string,...} words behind `redlock`
 -- @treturn string

@@ -10,12 +10,7 @@ local wait = require "support.wait"
 local nodes, client, lock
 
 local function words(...)
-    local list = { "release", "--timeout", "5s", ... }
-    for _, node in ipairs(nodes) do
-        list[#list + 1] = "--node"
-        list[#list + 1] = node.url
-    end
-    return list
+    return program.words(nodes, "release", ...)
 end
 
 local function release(...)

@@ -36,20 +36,26 @@ Ctrl-C ends it sooner. The names begin with the prefix and redlock-bench:, and
 are deleted at the end. The nodes are kept busy meanwhile, which their other
 users notice.]],
     options = {
-        { long = "seconds", value = "DURATION", kind = "duration", help = "for how long (default: 3s)" },
+        {
+            long = "seconds", value = "DURATION", kind = "duration",
+            help = "for how long", default = "3s",
+        },
         {
             long = "callers", value = "NUMBER", kind = "count",
-            help = "how many hold or want a lock at the same time (default: 1)",
+            help = "how many hold or want a lock at the same time", default = "1",
         },
         {
             long = "names", value = "NUMBER", kind = "count",
-            help = "how many different locks (default: as many as there are callers)",
+            help = "how many different locks", default = "as many as there are callers",
         },
         {
             long = "wait", value = "DURATION", kind = "wait",
-            help = "how long a caller waits for a lock that another has (default: 5s)",
+            help = "how long a caller waits for a lock that another has", default = "5s",
         },
-        { long = "ttl", value = "DURATION", kind = "duration", help = "the lease (default: 30s)" },
+        {
+            long = "ttl", value = "DURATION", kind = "duration",
+            help = "the lease", default = "30s",
+        },
         { long = "json", help = "one JSON object instead of text" },
     },
     exits = {

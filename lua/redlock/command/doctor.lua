@@ -32,12 +32,12 @@ which are deleted at the end.]],
     options = {
         {
             long = "seconds", value = "DURATION", kind = "duration",
-            help = "how long the clocks are watched (default: 3s); the longer, the finer",
+            help = "how long the clocks are watched; the longer, the finer", default = "3s",
         },
         { long = "json", help = "one JSON object instead of text" },
         {
             long = "ttl", value = "DURATION", kind = "duration",
-            help = "the lease that your programs ask for (default: 30s)",
+            help = "the lease that your programs ask for", default = "30s",
         },
     },
     exits = {

@@ -38,11 +38,11 @@ seen, and > stands before a number that may be larger.]],
         { long = "watch", short = "w", help = "look again and again, until q or Ctrl-C" },
         {
             long = "every", value = "DURATION", kind = "duration",
-            help = "with --watch: how long from one look to the next (default: 2s)",
+            help = "with --watch: how long from one look to the next", default = "2s",
         },
         {
             long = "sort", value = "COLUMN", kind = "order",
-            help = "name, holder, votes, age, lease, waiters or handovers (default: name)",
+            help = "name, holder, votes, age, lease, waiters or handovers", default = "name",
         },
         {
             long = "all", short = "a",

@@ -4,6 +4,7 @@
 
 local arguments = require "redlock.command.arguments"
 local connection = require "redlock.command.connection"
+local fill = require "redlock.command.fill"
 local verbs = require "redlock.command.verbs"
 
 local usage = {}
@@ -11,30 +12,14 @@ local usage = {}
 local WIDTH = 79
 local INDENT = "  "
 
--- Fills lines with a text's words; the first line goes on behind what is there already.
-local function fill(text, indent, used)
-    local lines, line = {}, ""
-    local room = WIDTH - #indent
-    assert(used <= #indent or used == 0)
-    for word in text:gmatch "%S+" do
-        if line ~= "" and #line + 1 + #word > room then
-            lines[#lines + 1], line = line, word
-        else
-            line = line == "" and word or line .. " " .. word
-        end
-    end
-    lines[#lines + 1] = line
-    return table.concat(lines, "\n" .. indent)
-end
-
 -- Two columns.
 local function entry(head, text, column)
     local indent = (" "):rep(column)
     local lead = INDENT .. head
     if #lead + 2 > column then
-        return lead .. "\n" .. indent .. fill(text, indent, 0) .. "\n"
+        return lead .. "\n" .. indent .. fill(text, WIDTH - column, indent) .. "\n"
     end
-    return lead .. (" "):rep(column - #lead) .. fill(text, indent, 0) .. "\n"
+    return lead .. (" "):rep(column - #lead) .. fill(text, WIDTH - column, indent) .. "\n"
 end
 
 --- How an option is written.
@@ -58,7 +43,7 @@ end
 local function paragraphs(text)
     local list = usage.split(text)
     for index, paragraph in ipairs(list) do
-        list[index] = paragraph:find "^  " and paragraph or fill(paragraph, "", 0)
+        list[index] = paragraph:find "^  " and paragraph or fill(paragraph, WIDTH, "")
     end
     return table.concat(list, "\n\n")
 end
@@ -94,7 +79,7 @@ local function list_examples(verb)
     end
     local lines = { "\nExamples:\n" }
     for _, pair in ipairs(verb.examples) do
-        lines[#lines + 1] = INDENT .. fill(pair[1], INDENT, 0) .. ":\n"
+        lines[#lines + 1] = INDENT .. fill(pair[1], WIDTH - #INDENT, INDENT) .. ":\n"
         lines[#lines + 1] = "    " .. pair[2]:gsub("\n", "\n    ") .. "\n"
     end
     return table.concat(lines)

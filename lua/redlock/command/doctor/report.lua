@@ -5,6 +5,7 @@
 local findings = require "redlock.command.doctor.findings"
 local json = require "redlock.command.json"
 local terminal = require "redlock.command.terminal"
+local fill = require "redlock.command.fill"
 local figures = require "redlock.command.figures"
 
 local report = {}
@@ -17,23 +18,9 @@ local colours = {
 }
 local titles = { unknown = "not seen" }
 
--- Fills lines from a column on.
-local function fill(text, width)
-    local lines, line = {}, ""
-    for word in text:gmatch "%S+" do
-        if line ~= "" and #line + 1 + #word > width - COLUMN then
-            lines[#lines + 1], line = line, word
-        else
-            line = line == "" and word or line .. " " .. word
-        end
-    end
-    lines[#lines + 1] = line
-    return table.concat(lines, "\n" .. (" "):rep(COLUMN))
-end
-
 local function write_entry(output, colour, title, text, width)
     output:write("  ", output:paint(colour, title), (" "):rep(COLUMN - 2 - #title),
-        fill(terminal.printable(text), width), "\n")
+        fill(terminal.printable(text), width - COLUMN, (" "):rep(COLUMN)), "\n")
 end
 
 local function write_finding(output, finding, width)

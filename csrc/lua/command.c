@@ -20,6 +20,7 @@
 
 #define POLLED_MAX 8
 #define CAUGHT_MAX 32
+#define STANDARD_PATH "/bin:/usr/bin" /* where there is no PATH */
 
 static int push_failure(lua_State *L, int failure)
 {
@@ -278,22 +279,30 @@ static int try_executable(const char *path)
     return S_ISREG(status.st_mode) && access(path, X_OK) == 0 ? 0 : EACCES;
 }
 
-/* find_command(name) -> true if there is such a command, in PATH unless it is a path itself | nil,
- * message, errno */
-static int find_command(lua_State *L)
+/* As execvp(3) looks for it. 0, or why it is not found. */
+static int search(const char *name)
 {
     char path[PATH_MAX];
-    const char *name = luaL_checkstring(L, 1), *folders = getenv("PATH");
-    int failure = strchr(name, '/') || !folders ? try_executable(name) : ENOENT;
-    while (failure && folders && !strchr(name, '/')) {
+    const char *folders = getenv("PATH");
+    int failure = ENOENT;
+    for (folders = folders ? folders : STANDARD_PATH; failure; folders++) {
         size_t len = strcspn(folders, ":");
         snprintf(path, sizeof path, "%.*s%s/%s", (int)len, folders, len ? "" : ".", name);
         int found = try_executable(path);
         failure = found == ENOENT || found == ENOTDIR ? failure : found;
-        if (!folders[len])
+        folders += len;
+        if (!*folders)
             break;
-        folders += len + 1;
     }
+    return failure;
+}
+
+/* find_command(name) -> true if there is such a command, in PATH unless it is a path itself | nil,
+ * message, errno */
+static int find_command(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    int failure = strchr(name, '/') ? try_executable(name) : search(name);
     if (failure)
         return push_failure(L, failure);
     lua_pushboolean(L, true);

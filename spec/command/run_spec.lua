@@ -96,6 +96,19 @@ describe("redlock run", function()
         assert.matches("%-%-shell", run("job", "true && true").errors)
     end)
 
+    it("looks for the command in PATH, and where there is none, as the system does", function()
+        local line = program.line { "run", "job", "--node", server.url, "--", "true" }
+        for path, status in pairs {
+            ["PATH=/nonexistent::/bin:"] = 0, ["-u PATH"] = 0, ["PATH=/nonexistent"] = 127,
+            ["PATH=/etc:"] = 127,
+        } do
+            local interpreter = program.shell("command -v " .. process.interpreter)
+            local words = line:gsub("^%S+", interpreter)
+            local child = process.start { command = ("exec env %s %s"):format(path, words) }
+            assert.equal(status, child:wait(), path)
+        end
+    end)
+
     it("passes its input and output on, and other descriptors", function()
         local child = process.start {
             command = ("printf 'one\ntwo\n' | %s 3</etc/hostname | cat"):format(

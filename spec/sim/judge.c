@@ -180,7 +180,9 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
         .holding = holding,
         .fence = holding->lease.fence,
         .granted_us = sim.now_us,
-        .asked_us = sim_clock_when(&process->clock, holding->lease.granted_ms * 1000),
+        .asked_us = sim.profile == SIM_SOUND
+                        ? sim_clock_when(&process->clock, holding->lease.granted_ms * 1000)
+                        : sim_wait_asked_us(wait), /* its clock may have been set since */
         .deadline_ms = atomic_load(&holding->deadline_ms),
         .max_hold_ms = holding->lease.terms.max_hold_ms,
         .asked_ms = holding->lease.granted_ms,

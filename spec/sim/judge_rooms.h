@@ -79,6 +79,7 @@ void sim_waits_end(void);
 void sim_waits_die(const struct sim_process *process);
 struct sim_process *sim_wait_process(int wait);
 int sim_wait_lock(int wait);
+int64_t sim_wait_asked_us(int wait); /* true time */
 
 /* Since it was asked for. */
 bool sim_wait_was_stopped(int wait);

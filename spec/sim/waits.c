@@ -60,6 +60,11 @@ struct sim_process *sim_wait_process(int wait)
     return waits[wait].process;
 }
 
+int64_t sim_wait_asked_us(int wait)
+{
+    return waits[wait].asked_us;
+}
+
 int sim_wait_lock(int wait)
 {
     return waits[wait].lock;

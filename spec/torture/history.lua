@@ -142,6 +142,11 @@ local function take(self, line)
         words[#words + 1] = word
     end
     words[1] = verb == "bye" and words[1] or tonumber(words[1])
+    local is_of_section = verb ~= "ask" and verb ~= "forked" and verb ~= "bye"
+    if is_of_section and not self.sections[words[1]] then
+        self.wrong[#self.wrong + 1] = "of a section that never began: " .. line
+        return
+    end
     takers[verb](self, unpack(words))
 end
 

@@ -192,6 +192,17 @@ describe("a history", function()
         reader:close()
     end)
 
+    it("that says something of a section that never began is wrong", function()
+        local file = assert(io.open(path, "w"))
+        file:write "held 7 20\nask 8 job 30\n"
+        file:close()
+        local reader = history.reader(path, "one", "lua")
+        reader:poll()
+        assert.same({ "of a section that never began: held 7 20" }, reader.wrong)
+        assert.equal("job", reader.sections[8].name)
+        reader:close()
+    end)
+
     it("that ends in the middle of a line is read up to there", function()
         local file = assert(io.open(path, "w"))
         file:write "ask 1 job 10\nown 1 2"

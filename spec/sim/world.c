@@ -58,7 +58,8 @@ static void begin_settings(void)
     sim.settings.timeout_ms = sim.mix.timeout_ms;
     sim.settings.drift_factor = 0.01;
     sim.settings.restart_guard_ms = sim.mix.guard_ms;
-    if (sim.mix.guard_ms > 0 && !sim.mix.mixed_ttls)
+    /* "auto" knows the leases of its own client alone. */
+    if (sim.mix.guard_ms > 0 && !sim.mix.mixed_ttls && !sim.mix.any_at_least)
         sim.settings.restart_guard_ms = RLK_GUARD_AUTO;
     for (int node = 0; node < sim.mix.nodes; node++) {
         struct rlk_endpoint *endpoint = &endpoints[node];

@@ -14,13 +14,13 @@ end
 
 --- Reads a file.
 -- @tparam string path
--- @treturn string its content; empty if there is no such file
+-- @treturn string its content; empty if there is no such file (any more)
 function shell.read(path)
     local file = io.open(path)
     if not file then
         return ""
     end
-    local text = file:read("*a")
+    local text = file:read("*a") or ""
     file:close()
     return text
 end

@@ -40,10 +40,9 @@ local function with_columns(...)
     return columns
 end
 
-local OF_FLOOR = { field = "of_floor", title = "of hiredis", format = "%.2f", better = "more" }
-local OF_HEALTHY = {
-    field = "p99_of_healthy", title = "p99 to healthy", format = "%.2f", better = "less",
-}
+-- Neither compares one contestant with another, beyond what the other columns do.
+local OF_FLOOR = { field = "of_floor", title = "of hiredis", format = "%.2f" }
+local OF_HEALTHY = { field = "p99_of_healthy", title = "p99 to healthy", format = "%.2f" }
 
 local function compare_with_floor(entrants)
     local floor = entrants[1]

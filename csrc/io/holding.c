@@ -146,10 +146,13 @@ bool rlk_holding_watch(struct rlk_holding *holding, struct rlk_outbox *outbox, u
 
 bool rlk_holding_may_stand(const struct rlk_holding *holding)
 {
+    const struct rlk_lease *lease = &holding->lease;
     int64_t deadline_ms = atomic_load(&holding->deadline_ms);
-    int64_t lease_ms = deadline_ms - holding->lease.granted_ms;
+    int64_t lease_ms = deadline_ms - lease->granted_ms;
+    int64_t by_minority_ms = lease->terms.renew ? lease->terms.ttl_ms : 0; /* renewed in vain */
     return !holding->told && holding->generation == rlk_fork_generation() &&
-           rlk_clock_ms() < deadline_ms + lease_ms / STANDS_LONGER + CLOCK_MARGIN_MS;
+           rlk_clock_ms() <
+               deadline_ms + by_minority_ms + lease_ms / STANDS_LONGER + CLOCK_MARGIN_MS;
 }
 
 bool rlk_holding_is_lost(const struct rlk_holding *holding)

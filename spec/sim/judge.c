@@ -158,6 +158,8 @@ static void judge_fence(int number)
                             (long long)tenure->fence, (long long)tenures[i].fence);
 }
 
+static void look_at(int number);
+
 /* What has run out already is no grant, unless its process was stopped before it could hear of it. */
 static void judge_lateness(const struct tenure *tenure, int wait)
 {
@@ -200,7 +202,8 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
                         sim_lock_name(tenure->lock, NULL), (long long)tenure->fence, tenure->name,
                         (long long)(tenure->deadline_us - sim.now_us) / 1000);
     judge_lateness(tenure, wait);
-    tenure->was_believed = sim.now_us < tenure->deadline_us; /* else it came too late */
+    look_at(number);
+    tenure->was_believed = sim_is_believed(tenure); /* else it came too late */
     if (tenure->was_believed) {
         judge_against_others(number);
         judge_at_least(number);
@@ -348,13 +351,19 @@ void sim_judge_extended(int number, enum rlk_outcome outcome)
                     sim_lock_name(tenure->lock, NULL));
 }
 
-void sim_judge_looks(int number, int64_t asked_us, bool is_held)
+bool sim_judge_may_hold(int number)
+{
+    return sim_is_believed(&tenures[number]);
+}
+
+/* While it looked, its thread may have been stopped. */
+void sim_judge_looks(int number, bool might_hold, bool is_held)
 {
     struct tenure *tenure = &tenures[number];
-    sim_judge_check(SIM_VERDICT_TRUE, !is_held || asked_us < tenure->deadline_us,
-                    "%s is told that it holds %s, %lld us after its end",
+    sim_judge_check(SIM_VERDICT_TRUE, !is_held || might_hold || sim_is_believed(tenure),
+                    "%s is told that it holds %s, which was let go, or has ended",
                     sim_process_name(sim_number_of(tenure->process)),
-                    sim_lock_name(tenure->lock, NULL), (long long)(asked_us - tenure->deadline_us));
+                    sim_lock_name(tenure->lock, NULL));
     sim_judge_check(
         SIM_NOT_REVIVED, !is_held || !tenure->was_seen_lost, "%s holds %s again, which was lost",
         sim_process_name(sim_number_of(tenure->process)), sim_lock_name(tenure->lock, NULL));

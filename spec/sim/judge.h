@@ -55,8 +55,9 @@ void sim_judge_extended(int tenure, enum rlk_outcome outcome);
 void sim_judge_releases(int tenure);
 void sim_judge_released(int tenure, enum rlk_outcome outcome);
 
-/* Its program has asked whether it is held, then. */
-void sim_judge_looks(int tenure, int64_t asked_us, bool is_held);
+/* Its program has asked whether it is held; and whether it might be, before that. */
+bool sim_judge_may_hold(int tenure);
+void sim_judge_looks(int tenure, bool might_hold, bool is_held);
 
 /* It is about to be released without waiting, or to end with its request: from here on nobody
  * believes in it. */

@@ -93,9 +93,12 @@ static void forget(struct loop *loop, struct task *task)
 static void lose_request(struct loop *loop, struct task *task)
 {
     sim_count_fault(SIM_REQUEST_ENDS);
-    if (task->holding && rlk_is_linked(&task->holding->bond.link))
+    bool is_bound = task->holding && rlk_is_linked(&task->holding->bond.link);
+    if (is_bound)
         sim_judge_lets_go(task->tenure);
     end_request(task);
+    if (is_bound)
+        sim_judge_looks(task->tenure, false, rlk_holding_remaining_us(task->holding) > 0);
     if (task->step == HOLDS) {
         forget(loop, task);
         rest(loop, task, sim_program_pause_us());
@@ -358,6 +361,8 @@ static int64_t next_step_us(const struct loop *loop)
         next_us = rlk_earlier(next_us, loop->tasks[i].next_us);
         next_us = rlk_earlier(next_us, loop->tasks[i].request_ends_us);
     }
+    if (sim.mix.in_step_us > 0 && next_us != SIM_NEVER)
+        next_us += sim.mix.in_step_us - next_us % sim.mix.in_step_us;
     return next_us;
 }
 

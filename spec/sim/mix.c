@@ -128,6 +128,19 @@ static void draw_processes(struct sim_mix *mix, struct sim_random *random)
     }
 }
 
+/* Tasks that move at the same moments, and many of them: what they ask for travels in batches. */
+static void draw_step(struct sim_mix *mix, struct sim_random *random)
+{
+    if (!in_percent(random, 12))
+        return;
+    mix->in_step_us = mix->ttl_ms * 1000 / 8;
+    mix->locks = SIM_LOCKS_MAX;
+    mix->rounds += 2;
+    mix->is_loop[0] = true;
+    for (int i = 0; i < mix->processes; i++)
+        mix->tasks[i] = SIM_TASKS_MAX;
+}
+
 static void draw_times(struct sim_mix *mix, struct sim_random *random)
 {
     mix->ttl_ms = draw_log(random, 40, 10000);
@@ -238,6 +251,7 @@ void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_rand
     draw_nodes(mix, random);
     draw_processes(mix, random);
     draw_times(mix, random);
+    draw_step(mix, random);
     draw_terms(mix, random);
     draw_clocks(mix, random);
     draw_faults(mix, random);
@@ -265,7 +279,7 @@ void sim_mix_print(const struct sim_mix *mix, FILE *out)
 {
     fprintf(out, "  %d nodes, %d locks;", mix->nodes, mix->locks);
     print_processes(mix, out);
-    fprintf(out, "; %d rounds\n", mix->rounds);
+    fprintf(out, "; %d rounds%s\n", mix->rounds, mix->in_step_us ? ", in step" : "");
     fprintf(out, "  ttl %lld ms%s%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
             (long long)mix->ttl_ms, mix->mixed_ttls ? " and less" : "",
             mix->any_at_least ? ", some at least for a part of that" : "",

@@ -81,6 +81,7 @@ struct sim_mix {
     bool is_loop[SIM_PROCESSES_MAX]; /* the shape of a process; else a script */
     int tasks[SIM_PROCESSES_MAX];    /* of an event loop */
     int rounds;                      /* of each program or task, before it heals */
+    int64_t in_step_us;              /* tasks move at multiples of it; 0: when they please */
     int64_t faults_us;               /* so long do things go wrong */
     int64_t timeout_ms, ttl_ms, guard_ms;
     int64_t latency_us, jitter_us;

@@ -112,9 +112,9 @@ int64_t sim_program_pause_us(void)
 
 void sim_program_write(int tenure, struct rlk_holding *holding)
 {
-    int64_t asked_us = sim.now_us;
+    bool might_hold = sim_judge_may_hold(tenure);
     bool is_held = rlk_holding_remaining_us(holding) > 0;
-    sim_judge_looks(tenure, asked_us, is_held);
+    sim_judge_looks(tenure, might_hold, is_held);
     if (!is_held)
         return;
     if (sim_strikes(SIM_DAWDLE)) {

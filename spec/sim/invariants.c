@@ -47,6 +47,8 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                            "connection that was given up"},
     [SIM_LEASE_BOUNDED] = {.name = "lease bounded",
                            .sentence = "every token stands with a ttl, no longer than asked"},
+    [SIM_RENEWED] = {.name = "renewed",
+                     .sentence = "where nothing goes wrong, what the watchdog renews is not lost"},
     [SIM_RENEWAL_STOPS] = {.name = "renewal stops",
                            .sentence =
                                "nothing is renewed that was let go, lost, or held past max_hold"},

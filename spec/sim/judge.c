@@ -170,6 +170,13 @@ static void judge_lateness(const struct tenure *tenure, int wait)
         sim_lock_name(tenure->lock, NULL), (long long)(sim.now_us - tenure->deadline_us));
 }
 
+/* If there is time enough for it. */
+static bool is_renewed(const struct rlk_terms *terms)
+{
+    return terms->renew && terms->ttl_ms >= 100 &&
+           terms->ttl_ms * 1000 >= 40 * (sim.mix.latency_us + sim.mix.jitter_us);
+}
+
 int sim_judge_granted(int wait, struct rlk_holding *holding)
 {
     tenures = sim_memory_grow(tenures, &capacity, (size_t)count + 1, sizeof *tenures);
@@ -187,6 +194,7 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
                         : sim_wait_asked_us(wait), /* its clock may have been set since */
         .deadline_ms = atomic_load(&holding->deadline_ms),
         .max_hold_ms = holding->lease.terms.max_hold_ms,
+        .is_renewed = is_renewed(&holding->lease.terms),
         .asked_ms = holding->lease.granted_ms,
         .at_least_ms = holding->lease.terms.at_least_ms,
         .ended_us = SIM_NEVER,
@@ -237,6 +245,22 @@ static void judge_loss(const struct tenure *tenure, enum rlk_status status)
                     (long long)(tenure->deadline_us - sim.now_us));
 }
 
+static int64_t hold_us(const struct tenure *tenure)
+{
+    return tenure->max_hold_ms > SIM_NEVER / 1000 ? SIM_NEVER : tenure->max_hold_ms * 990;
+}
+
+/* Nor did its owner hold it longer than he said. */
+static void judge_renewal(const struct tenure *tenure)
+{
+    int64_t held_us = sim.now_us - tenure->asked_us;
+    bool was_to_last = tenure->is_renewed && sim.disturbed_until_us < 0 &&
+                       held_us < hold_us(tenure) && !sim_token_is_robbed(tenure->token);
+    sim_judge_check(SIM_RENEWED, !was_to_last, "%s lost %s, though nothing had gone wrong",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL));
+}
+
 static void on_status(struct tenure *tenure, enum rlk_status status)
 {
     static const char *const words[] = {
@@ -250,6 +274,7 @@ static void on_status(struct tenure *tenure, enum rlk_status status)
     if (is_lost && !was_lost) {
         sim_count.losses++;
         judge_loss(tenure, status);
+        judge_renewal(tenure);
     }
     if (status != RLK_HAS_RELEASED)
         sim_waits_ended(tenure->lock);

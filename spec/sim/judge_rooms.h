@@ -16,6 +16,7 @@ struct tenure {
     int64_t deadline_ms;          /* by its process's clock */
     int64_t deadline_us;          /* the same, true */
     int64_t max_hold_ms;
+    bool is_renewed;  /* as long as that */
     int64_t asked_ms; /* by its process's clock */
     int64_t at_least_ms;
     int64_t kept_until_us; /* nobody else is to have it before, by its process's clock */

@@ -80,14 +80,6 @@ return {
         was = "if (left_us > 0)\n        return left_us;",
         is = "if (left_us != 0)\n        return 1;",
     },
-    {
-        name = "deadline-moves-back",
-        fault = "a shorter extension brings the deadline nearer",
-        falls = "never shortened",
-        file = "core/lock.c",
-        was = "if (deadline_ms > lock->deadline_ms)",
-        is = "if (deadline_ms != lock->deadline_ms)",
-    },
 
     -- Votes and majorities.
     {
@@ -263,14 +255,6 @@ return {
         was = "        quorum->highest_fence = fence;",
         is = "        quorum->highest_fence += 0;",
     },
-    {
-        name = "fence-of-own-count",
-        fault = "a ballot is one more than the client's last, and nothing else",
-        falls = "everybody gets a lock",
-        file = "core/lock.c",
-        was = "if (ballot < quorum->wall_us)",
-        is = "if (false)",
-    },
 
     -- Tokens, and what is left behind.
     {
@@ -329,6 +313,7 @@ return {
         file = "core/lock.c",
         was = "    if (lock->state == RLK_ACQUIRING)\n        owe_release",
         is = "    if (false)\n        owe_release",
+        by = "exhaustive",
     },
     {
         name = "lost-answer-is-a-refusal",
@@ -372,15 +357,6 @@ return {
         was = "    rlk_peer_want(peer, now_ms);",
         is = "    if (lock->debts.owed & rlk_node_bit(node) && rlk_node_in_flight(peer->node))\n"
             .. "        rlk_peer_distrust(peer);\n    rlk_peer_want(peer, now_ms);",
-    },
-    {
-        name = "answers-taken-for-new",
-        fault = "a connection is made anew before the answers that the last one owed are "
-            .. "counted as lost",
-        falls = "no assertion fails",
-        file = "io/peer.c",
-        was = "if (!has_votes && (",
-        is = "if ((",
     },
     {
         name = "unheld-grant-kept",
@@ -484,14 +460,6 @@ return {
         is = "        last->slot = holding->slot;",
     },
     {
-        name = "late-machine-ends-it",
-        fault = "a renewal that has not heard of its owner's extension ends the lock",
-        falls = "loss is told truly",
-        file = "io/watchdog.c",
-        was = "    return lock->state == RLK_IDLE && lock->loss == RLK_EXPIRED &&",
-        is = "    return false &&",
-    },
-    {
         name = "call-renews-itself",
         fault = "a call's machine renews what the watchdog keeps",
         falls = "an answer fits what was asked",
@@ -567,14 +535,6 @@ return {
         file = "io/loop.c",
         was = "if (age_ms == 0 || peers[node]",
         is = "if (true || peers[node]",
-    },
-    {
-        name = "absent-node-is-young",
-        fault = "a node that cannot be reached counts as evidence that all are new",
-        falls = "one owner",
-        file = "io/loop.c",
-        was = "        young += i != node && is_young(&peers[i], age_ms, now_ms);",
-        is = "        young += i != node && (!known || is_young(&peers[i], age_ms, now_ms));",
     },
     {
         name = "uptime-not-read",
@@ -701,14 +661,6 @@ return {
 
     -- Connections, and the engine's thread.
     {
-        name = "script-unknown-is-a-refusal",
-        fault = "a node that does not know the script has refused",
-        falls = "everybody gets a lock",
-        file = "core/lock.c",
-        was = "if (reason == RLK_NOSCRIPT)\n        return true;",
-        is = "if (false)\n        return true;",
-    },
-    {
         name = "script-never-sent",
         fault = "a script that a server does not know is asked for by its name again",
         falls = "everybody gets a lock",
@@ -762,7 +714,16 @@ return {
         falls = "everybody gets a lock",
         file = "io/engine.c",
         was = "        rlk_lock_take_turn(next, rlk_lock_was_answered(last), now_ms);",
-        is = "        (void)now_ms;",
+        is = "",
+    },
+    {
+        name = "turn-awaited-for-ever",
+        fault = "within the engine, the next in line looks for itself no more while the lock "
+            .. "is owned here",
+        falls = "everybody gets a lock",
+        file = "core/lock.c",
+        was = "    lock->poll_at_ms = turn_at_ms;",
+        is = "    lock->poll_at_ms = RLK_NEVER;",
     },
     {
         name = "timers-out-of-order",

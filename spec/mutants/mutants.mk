@@ -8,7 +8,7 @@
 MUTANTS := build/mutants
 MUTANT_FILE ?= spec/mutants/list.lua
 MUTANT_SEEDS ?= 20000
-MUTANT_SECONDS ?= 600 # a checker that hangs has found nothing
+MUTANT_SECONDS := 300# of a processor, at most: a checker that hangs has found nothing
 # name/checker, for each.
 MUTANT_LIST = $(shell $(LUA) spec/mutants/plant.lua $(MUTANT_FILE) $(if $(MUTANT),| grep '^$(MUTANT)/'))
 
@@ -34,11 +34,12 @@ mutants-outputs: $(MUTANTS)/unmutated/sim.output $$(addprefix $$(MUTANTS)/,$$(MU
 
 $(MUTANTS)/%/sim.output: $(MUTANTS)/%/sim FORCE
 	@echo '  RUN $<'
-	@timeout $(MUTANT_SECONDS) $< --seeds 1-$(MUTANT_SEEDS) --jobs 1 --findings 1 >$@ 2>&1; echo "exit $$?" >>$@
+	@ulimit -t $(MUTANT_SECONDS); $< --seeds 1-$(MUTANT_SEEDS) --findings 1 \
+	    --jobs $(if $(filter unmutated,$*),4,1) >$@ 2>&1; echo "exit $$?" >>$@
 
 $(MUTANTS)/%/exhaustive.output: $(MUTANTS)/%/exhaustive FORCE
 	@echo '  RUN $<'
-	@timeout $(MUTANT_SECONDS) $< stop=1 >$@ 2>&1; echo "exit $$?" >>$@
+	@ulimit -t $(MUTANT_SECONDS); $< stop=1 >$@ 2>&1; echo "exit $$?" >>$@
 
 MUTANT_BUILD = COMPILE='$(strip $(1))' LINK='$(strip $(2))' OBJECTS='$(strip $(3))' LIBS='$(strip $(4))' \
     PLANT='$(LUA) spec/mutants/plant.lua $(MUTANT_FILE)' sh spec/mutants/build.sh

@@ -452,14 +452,6 @@ return {
         is = "        end_renewal(watchdog, holding);",
     },
     {
-        name = "renewed-in-anothers-place",
-        fault = "a holding that moves in the table is renewed at the time of one that is gone",
-        falls = "what is renewed is not lost",
-        file = "io/watchdog.c",
-        was = "        last->slot = holding->slot;\n        plan(watchdog, last);",
-        is = "        last->slot = holding->slot;",
-    },
-    {
         name = "call-renews-itself",
         fault = "a call's machine renews what the watchdog keeps",
         falls = "an answer fits what was asked",

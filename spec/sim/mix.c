@@ -251,7 +251,6 @@ void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_rand
     draw_nodes(mix, random);
     draw_processes(mix, random);
     draw_times(mix, random);
-    draw_step(mix, random);
     draw_terms(mix, random);
     draw_clocks(mix, random);
     draw_faults(mix, random);
@@ -262,6 +261,7 @@ void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_rand
         keep_assumptions(mix, random);
     struct sim_random beside = *random; /* what is drawn next stays the same */
     mix->any_at_least = in_percent(&beside, 35);
+    draw_step(mix, &beside);
 }
 
 /* ---- for people ---- */

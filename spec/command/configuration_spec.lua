@@ -130,6 +130,21 @@ describe("the nodes of the redlock command", function()
             local result = run({}, "--config=/nonexistent/file")
             assert.equal(78, result.status)
             assert.matches("/nonexistent/file: No such file", result.errors)
+            result = run({}, "--config=" .. folder.dir)
+            assert.equal(78, result.status)
+            assert.is_truthy(result.errors:find(folder.dir .. ": Is a directory", 1, true))
+        end)
+
+        it("show no password where the file does not read", function()
+            for _, text in ipairs {
+                "return { nodes = 'redis://:%s", "return { nodes = 'redis://:'%s'@h' }",
+                "return { nodes = { 'redis://:\"%s\n\"@h' } }", "return { nodes = redis://:%s@h }",
+            } do
+                local result = with(text:format(PASSWORD))
+                assert.equal(78, result.status)
+                assert.matches("settings.lua:1: ", result.errors)
+                assert.is_nil(result.errors:find(PASSWORD, 1, true), result.errors)
+            end
         end)
 
         it("are warned about when others can read a password there", function()

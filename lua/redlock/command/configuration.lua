@@ -30,6 +30,7 @@ local function read_text(path)
     local text
     if file then
         text, message, number = file:read "*a"
+        message = message and path .. ": " .. message
         file:close()
     end
     return text, message, number
@@ -48,6 +49,12 @@ local function find(named)
     end
 end
 
+-- The parser quotes what it stumbles over, which may be half a password.
+local function without_quotes(message)
+    local is_cut = message:find "near '?<eof>'?$"
+    return is_cut and message or (message:gsub(" near .*$", ""))
+end
+
 local function evaluate(text, path)
     local chunk, message
     local nothing = {}
@@ -61,10 +68,10 @@ local function evaluate(text, path)
     else
         chunk, message = load(text, "=" .. path, "t", nothing)
     end
-    local ok, result = false, message
-    if chunk then
-        ok, result = pcall(chunk)
+    if not chunk then
+        exits.fail(exits.CONFIGURATION, without_quotes(message))
     end
+    local ok, result = pcall(chunk)
     if not ok then
         exits.fail(exits.CONFIGURATION, result)
     elseif type(result) ~= "table" then

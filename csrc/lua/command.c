@@ -285,6 +285,8 @@ static int search(const char *name)
     char path[PATH_MAX];
     const char *folders = getenv("PATH");
     int failure = ENOENT;
+    if (!*name)
+        return ENOENT; /* behind a folder it would be the folder itself */
     for (folders = folders ? folders : STANDARD_PATH; failure; folders++) {
         size_t len = strcspn(folders, ":");
         snprintf(path, sizeof path, "%.*s%s/%s", (int)len, folders, len ? "" : ".", name);

@@ -92,8 +92,15 @@ describe("redlock run", function()
         assert.equal('redlock run: cannot run "/nonexistent/command": No such file or directory\n',
             result.errors)
         assert.equal(126, run("job", "--", "/etc/passwd").status)
+        assert.equal(127, run("job", "--", "").status)
         assert.equal("0", server:cli("EXISTS", "job"))
         assert.matches("%-%-shell", run("job", "true && true").errors)
+    end)
+
+    it("says nothing of a command that cannot be run, with --quiet", function()
+        local result = run("job", "--quiet", "--", "/nonexistent/command")
+        assert.equal(127, result.status)
+        assert.equal("", result.errors)
     end)
 
     it("looks for the command in PATH, and where there is none, as the system does", function()

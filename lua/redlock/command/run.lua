@@ -75,7 +75,10 @@ without the lock.]],
             help = "what the lock is held for, for others to see",
         },
         { long = "verbose", short = "v", help = "say on stderr what happens" },
-        { long = "quiet", short = "q", help = "say nothing: only the exit code speaks" },
+        {
+            long = "quiet", short = "q",
+            help = "only the exit code speaks, unless options or the configuration are wrong",
+        },
     },
     connects = true,
     exits = {

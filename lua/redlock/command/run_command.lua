@@ -65,7 +65,8 @@ end
 local function check_command(call)
     local found, message, number = system.find_command(command_of(call)[1])
     if not found then
-        exits.fail(fail_to_run(call, number, message))
+        local code, text, hint = fail_to_run(call, number, message)
+        exits.fail(code, not call.values.quiet and text or nil, hint)
     end
 end
 

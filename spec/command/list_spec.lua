@@ -159,6 +159,20 @@ describe("list", function()
         assert.equal(0, status)
     end)
 
+    it("does not end well if nobody could read what it found", function()
+        local line = program.line(words())
+        local output = program.shell(("{ %s >/dev/full; echo code=$?; }"):format(line))
+        assert.equal("redlock list: stdout: No space left on device\ncode=71", output)
+    end)
+
+    it("looks no more often than the nodes can bear", function()
+        for _, every in ipairs { "0", "99ms" } do
+            local _, status, errors = list("--watch", "--every", every)
+            assert.equal(64, status)
+            assert.matches("%-%-every takes a duration .*, at least 100ms", errors)
+        end
+    end)
+
     it("says which nodes it could not read", function()
         hold "job"
         nodes[3]:stop()

@@ -37,7 +37,7 @@ are deleted at the end. The nodes are kept busy meanwhile, which their other
 users notice.]],
     options = {
         {
-            long = "seconds", value = "DURATION", kind = "duration",
+            long = "seconds", value = "DURATION", kind = "period",
             help = "for how long", default = "3s",
         },
         {

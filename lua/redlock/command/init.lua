@@ -42,6 +42,13 @@ local function run_verb(verb, words, output, errors)
     return verb.run(given) or exits.OK
 end
 
+-- What was to be said and could not be, must not look like success.
+local function check_written(output)
+    if output.trouble then
+        exits.fail(exits.SYSTEM, "stdout: " .. output.trouble)
+    end
+end
+
 local function run(words, output, errors)
     local first = words[1]
     if first == nil then
@@ -64,7 +71,9 @@ function command.main(words)
     system.hide_credentials()
     local output, errors = terminal.new(io.stdout, 1), terminal.new(io.stderr, 2)
     local ok, result = xpcall(function()
-        return run(words, output, errors)
+        local code = run(words, output, errors)
+        check_written(output)
+        return code
     end, trace)
     if ok then
         return result

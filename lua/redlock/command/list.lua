@@ -37,7 +37,7 @@ seen, and > stands before a number that may be larger.]],
     options = {
         { long = "watch", short = "w", help = "look again and again, until q or Ctrl-C" },
         {
-            long = "every", value = "DURATION", kind = "duration",
+            long = "every", value = "DURATION", kind = "period",
             help = "with --watch: how long from one look to the next", default = "2s",
         },
         {

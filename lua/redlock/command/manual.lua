@@ -4,6 +4,7 @@
 
 local arguments = require "redlock.command.arguments"
 local connection = require "redlock.command.connection"
+local exits = require "redlock.command.exits"
 local usage = require "redlock.command.usage"
 local verbs = require "redlock.command.verbs"
 
@@ -47,6 +48,15 @@ If it holds a password, nobody but its owner and group should be able to read it
 a warning. Passwords are never shown, and the command of redlock run is told none that was not in
 its environment before.
 ]]
+
+local EXIT_STATUS = "What each verb ends with stands there. All of them may also end with these:"
+
+local EXITS = {
+    { exits.USAGE, "the command line is wrong" },
+    { exits.SOFTWARE, "a bug of redlock" },
+    { exits.SYSTEM, "the system refused something, such as to write what was to be said" },
+    { exits.CONFIGURATION, "no nodes were named, or the configuration file does not read" },
+}
 
 local ENVIRONMENT = {
     { "REDLOCK_NODES", "the nodes' URLs, with blanks or commas between them" },
@@ -137,6 +147,7 @@ return function()
     parts[#parts + 1] = ".SH WHERE THE NODES ARE\n" .. paragraphs(CONFIGURATION)
     parts[#parts + 1] = ".PP\nAll verbs that talk to the nodes take these options:\n"
     parts[#parts + 1] = list_options(connection.options)
+    parts[#parts + 1] = ".SH EXIT STATUS\n" .. paragraphs(EXIT_STATUS) .. list_pairs(EXITS)
     parts[#parts + 1] = ".SH ENVIRONMENT\n" .. list_pairs(ENVIRONMENT)
     parts[#parts + 1] = ".SH SEE ALSO\nflock(1), redis-cli(1)\n"
     return table.concat(parts)

@@ -10,6 +10,7 @@ local Terminal = {}
 Terminal.__index = Terminal
 
 local WIDTH = 80 -- where it cannot be told
+local BROKEN_PIPE = 32 -- EPIPE: whoever read it has read enough
 
 local colours = { red = "31", green = "32", yellow = "33", blue = "34", bold = "1", dim = "2" }
 
@@ -31,11 +32,17 @@ function terminal.new(file, fd)
     }, Terminal)
 end
 
---- Writes texts.
--- @treturn boolean false if nobody reads them any more
+--- Writes texts. What keeps them from being written stands in `trouble` from then on.
+-- @treturn boolean false if they could not be written, or nobody reads them any more
 function Terminal:write(...)
-    local written = self.file:write(...)
-    return (written and self.file:flush()) ~= nil
+    local written, message, number = self.file:write(...)
+    if written then
+        written, message, number = self.file:flush()
+    end
+    if not written and number ~= BROKEN_PIPE then
+        self.trouble = self.trouble or message
+    end
+    return written ~= nil
 end
 
 --- A text in a colour, where there are colours.

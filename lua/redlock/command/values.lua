@@ -14,6 +14,15 @@ values.duration = {
     read = duration.parse,
 }
 
+--- Seconds that are enough for something to be seen.
+values.period = {
+    text = DURATION .. ", at least 100ms",
+    read = function(text)
+        local seconds = duration.parse(text)
+        return seconds and seconds >= 0.1 and seconds or nil
+    end,
+}
+
 --- Seconds, or no limit.
 values.wait = {
     text = DURATION .. ", or forever",

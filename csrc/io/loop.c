@@ -20,9 +20,10 @@
 #define LINGER_MAX_MS 50
 #define SERVED_MAX 8
 #define CATCH_UP_MS 5
-#define EAGER_US 50        /* falling asleep and being woken costs about as much as such a wait */
+#define EAGER_US 100 /* falling asleep and being woken may cost as much, in virtual machines */
 #define POLL_AT_LEAST_MS 1 /* while replies are found without, for all the other connections */
-#define EAGER_PAUSE 16     /* waits without looking eagerly, after one in vain */
+#define EAGER_PAUSE \
+    4 /* waits without looking eagerly, after one in vain; twice as many each time */
 
 struct rlk_loop {
     const struct rlk_settings *settings;

@@ -37,11 +37,12 @@ end
 local OURS = "env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 'LUA_PATH=%slua/?.lua;%slua/?/init.lua;;'"
     .. " 'LUA_CPATH=%s/?.so;;' %s %sbench/ours.lua %s"
 
-local function add_ours(list, root, lua, host, plays)
+local function add_ours(list, root, lua, host, plays, manner)
     local build = ("%sbuild/%s"):format(root, lua)
+    manner = manner or ""
     add(list, {
-        name = "ours, " .. (host == "blocking" and lua or host),
-        command = OURS:format(root, root, build, lua, root, host),
+        name = "ours, " .. (host == "blocking" and lua or host) .. manner:gsub(",", ", "),
+        command = OURS:format(root, root, build, lua, root, host .. manner),
         plays = plays,
         version = shell.output(lua .. " -v"):match("^%S+ %S+") .. ", "
             .. shell.output("git describe --always --dirty"):match("^%S+"),
@@ -118,6 +119,7 @@ function contestants.list(root, with_peers)
     add_floor(list, root, "hiredis, our scripts", ("scripts %s%s"):format(root, SCRIPTS), "pairs")
     add_ours(list, root, "lua5.4", "blocking", "pairs processes hold first")
     add_ours(list, root, "luajit", "blocking", "pairs processes first")
+    add_ours(list, root, "lua5.4", "blocking", "processes", ",fair")
     add_ours(list, root, "lua5.4", "cqueues", "many callers waiters")
     add_ours(list, root, "lua5.4", "luv", "many callers waiters")
     for _, peer in ipairs(with_peers and PEERS or {}) do

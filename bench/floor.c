@@ -22,7 +22,7 @@
 #define SAMPLES_MAX 4000000
 #define TOKEN_BYTES 21
 #define TTL_MS "30000"
-#define EAGER_NS 50000 /* csrc/io/loop.c has the same */
+#define EAGER_NS 100000 /* csrc/io/loop.c has the same */
 #define KEY "floor"
 #define CALLERS_MAX 1024
 #define SHA1_SIZE 41

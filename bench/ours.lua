@@ -1,19 +1,21 @@
 --- The benchmark's contestant: this library, with its defaults. What it is asked for stands in
 -- bench/peers/README.md.
 --
---     ours.lua blocking|cqueues|luv PORT...
+--     ours.lua blocking|cqueues|luv[,fair] PORT...
 --
--- The first is a script, which has one caller. In the others each caller is a coroutine.
+-- The first is a script, which has one caller. In the others each caller is a coroutine. A fair one
+-- comes behind whoever waits already.
 
 local redlock = require "redlock"
 
-local host, urls = arg[1], {}
+local host, manner = arg[1]:match "^(%l+)(.*)$"
+local urls = {}
 for index = 2, #arg do
     urls[index - 1] = "redis://127.0.0.1:" .. arg[index]
 end
 
 local function connect()
-    return redlock.new { nodes = urls, host = host }
+    return redlock.new { nodes = urls, host = host, fair = manner == ",fair" }
 end
 
 local client = connect()
@@ -91,7 +93,7 @@ function answer.contend(callers, until_ns, apart)
         local mine = apart == "apart" and connect() or client
         local asked = now_ns()
         while asked < until_ns do
-            local lock = mine:acquire("ours")
+            local lock = mine:acquire("ours", { fair = true })
             if lock then
                 local acquired = now_ns()
                 grants[#grants + 1] = ("%d %d %d %d"):format(index, asked, acquired, now_ns())

@@ -343,6 +343,20 @@ describe("redlock run", function()
         folder:close()
     end)
 
+    it("says nothing to the nodes where its own output is closed", function()
+        local folder = keeper.new()
+        folder:settle()
+        local ours = "/proc/$(ps -o ppid= $PPID | tr -d ' ')/fd/[012]"
+        local theirs = "test ! -e /proc/$$/fd/0 && test ! -e /proc/$$/fd/2"
+        local text = ("%s && readlink %s >%s/seen"):format(theirs, ours, folder.dir)
+        local line = program.line { "run", "job", "--node", server.url, "-v", "-c", text }
+        local code = program.shell(("{ %s <&- >&- 2>&-; echo $?; }"):format(line))
+        assert.equal("0", code)
+        assert.equal(("/dev/null\n"):rep(3), program.shell(("cat %s/seen; echo"):format(
+            folder.dir)))
+        folder:close()
+    end)
+
     it("does not wait for what the command leaves behind", function()
         local result = run("job", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!")
         assert.equal(0, result.status)

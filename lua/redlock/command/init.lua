@@ -68,6 +68,7 @@ end
 -- @tparam {string,...} words what stands behind `redlock`
 -- @treturn number the exit code
 function command.main(words)
+    system.occupy_standard()
     system.hide_credentials()
     local output, errors = terminal.new(io.stdout, 1), terminal.new(io.stderr, 2)
     local ok, result = xpcall(function()

@@ -98,6 +98,13 @@ describe("list", function()
         assert.same({}, names_of(locks "nothing*"))
     end)
 
+    it("refuses a pattern that is longer than any name", function()
+        local output, status, errors = list(("n"):rep(513))
+        assert.equal("", output)
+        assert.equal(64, status)
+        assert.equal("redlock list: a pattern must be a string of at most 512 bytes\n", errors)
+    end)
+
     it("takes the prefix away from names, and lists no others", function()
         hold "job"
         local other = nodes:client { prefix = "app:" }
@@ -163,6 +170,8 @@ describe("list", function()
         local line = program.line(words())
         local output = program.shell(("{ %s >/dev/full; echo code=$?; }"):format(line))
         assert.equal("redlock list: stdout: No space left on device\ncode=71", output)
+        output = program.shell(("{ %s >&-; echo code=$?; }"):format(line))
+        assert.equal("redlock list: stdout: Bad file descriptor\ncode=71", output)
     end)
 
     it("looks no more often than the nodes can bear", function()

@@ -8,6 +8,7 @@ local exits = require "redlock.command.exits"
 local figures = require "redlock.command.figures"
 local json = require "redlock.command.json"
 local listing = require "redlock.command.listing"
+local options = require "redlock.options"
 local progress = require "redlock.command.progress"
 local system = require "redlock.command.system"
 local terminal = require "redlock.command.terminal"
@@ -136,6 +137,10 @@ end
 
 function list.run(call)
     local values = call.values
+    local ok, problem = pcall(options.walk, call.words[1], nil, 1)
+    if not ok then
+        exits.misuse(problem)
+    end
     local client = connection.open(call, { host = "blocking" })
     local nodes = #consoles.all(client, 1)
     local function lister(tell)

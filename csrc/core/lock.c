@@ -75,10 +75,14 @@ static int64_t hold_until(const struct rlk_lease *lease)
                                                         : lease->granted_ms + max_hold_ms;
 }
 
+static bool renews_itself(const struct rlk_lock *lock)
+{
+    return lock->lease.terms.renew && !lock->renewed_by_another;
+}
+
 static void renew_at(struct rlk_lock *lock, int64_t at_ms)
 {
-    bool may =
-        lock->lease.terms.renew && !lock->renewed_by_another && at_ms < hold_until(&lock->lease);
+    bool may = renews_itself(lock) && at_ms < hold_until(&lock->lease);
     lock->renew_at_ms = may ? at_ms : RLK_NEVER;
 }
 
@@ -719,11 +723,23 @@ static bool is_open(const struct rlk_lock *lock)
     return lock->state != RLK_IDLE && lock->state != RLK_STANDING_BY && lock->state != RLK_WAITING;
 }
 
+/* An answer may come long after its round was judged, and past max_hold. What the owner asks for
+ * himself is no renewal. */
+static bool is_renewal_too_late(const struct rlk_lock *lock, int64_t now_ms)
+{
+    bool is_owners = lock->asking && !lock->renewing;
+    return lock->kind == RLK_EXTEND && renews_itself(lock) && !is_owners &&
+           now_ms >= hold_until(&lock->lease);
+}
+
 /* An extension or release may be applied twice. An acquire may not: what became of it is
  * unknown, so its token is used up, and another attempt takes another. */
-static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason reason)
+static bool is_worth_repeating(struct rlk_lock *lock, int node, enum rlk_reason reason,
+                               int64_t now_ms)
 {
     rlk_nodes bit = rlk_node_bit(node);
+    if (is_renewal_too_late(lock, now_ms))
+        return false;
     if (reason == RLK_NOSCRIPT)
         return true;
     if (reason != RLK_DISCONNECTED || lock->kind == RLK_ACQUIRE || (lock->repeated & bit))
@@ -780,7 +796,7 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     }
     if (round != lock->round || !(pending(lock) & rlk_node_bit(node)))
         return;
-    if (is_open(lock) && is_worth_repeating(lock, node, vote->reason)) {
+    if (is_open(lock) && is_worth_repeating(lock, node, vote->reason, now_ms)) {
         send_again(lock, node);
         return;
     }

@@ -401,6 +401,30 @@ describe("the watchdog", function()
         assert.equal(d.lock.deadline_ms, d.lock:next_time())
     end)
 
+    for _, reason in ipairs { "noscript", "disconnected" } do
+        it("sends nothing again past max_hold to a node that answers late: " .. reason, function()
+            for late = 0, 1 do
+                local d = watched { ttl_ms = 3000, max_hold_ms = 1500 }
+                local start = d.now
+                d:jump()
+                d:answer(1, "granted")
+                d:answer(2, "granted")
+                assert.equal("extended", d.lock.outcome)
+                d:pass(start + 1500 - 1 + late - d.now)
+                d:answer(3, reason)
+                assert.same(late == 1 and {} or { 3 }, d.lock:wants())
+            end
+        end)
+    end
+
+    it("sends again what its owner asked for past max_hold", function()
+        local d = watched { ttl_ms = 3000, max_hold_ms = 500 }
+        d:pass(1000)
+        d:put("extend", 3000)
+        d:answer(1, "noscript")
+        assert.is_true(#d:pull() > 0)
+    end)
+
     it("stops at the release", function()
         local d = watched { ttl_ms = 3000 }
         d:put("release"):answer_all "granted"

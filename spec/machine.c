@@ -598,6 +598,12 @@ static int lock_credit(lua_State *L)
     return 0;
 }
 
+static int lock_hasten(lua_State *L)
+{
+    rlk_lock_hasten(check_lock(L));
+    return 0;
+}
+
 static int lock_retire(lua_State *L)
 {
     rlk_lock_retire(check_lock(L));
@@ -1328,6 +1334,7 @@ static const luaL_Reg lock_methods[] = {
     {"inbox_ready", lock_inbox_ready},
     {"time", lock_time},
     {"credit", lock_credit},
+    {"hasten", lock_hasten},
     {"retire", lock_retire},
     {"is_done", lock_is_done},
     {"is_owing", lock_is_owing},

@@ -46,15 +46,19 @@ void rlk_debts_vote(struct rlk_debts *debts, struct rlk_quorum *quorum, int node
         *(at_once ? &debts->leaving : &debts->leaving_later) |= again;
 }
 
+void rlk_debts_hasten(struct rlk_debts *debts)
+{
+    debts->owed |= debts->owed_later;
+    debts->leaving |= debts->leaving_later;
+    debts->owed_later = debts->leaving_later = 0;
+}
+
 void rlk_debts_time(struct rlk_debts *debts, int64_t now_ms)
 {
     if (now_ms >= debts->until_ms)
         debts->owed = debts->owed_sent = debts->owed_later = 0; /* died with its ttl */
-    if (now_ms < debts->again_at_ms)
-        return;
-    debts->owed |= debts->owed_later;
-    debts->leaving |= debts->leaving_later;
-    debts->owed_later = debts->leaving_later = 0;
+    if (now_ms >= debts->again_at_ms)
+        rlk_debts_hasten(debts);
 }
 
 void rlk_debts_hand_over(struct rlk_debts *debts)

@@ -42,6 +42,9 @@ void rlk_debts_vote(struct rlk_debts *debts, struct rlk_quorum *quorum, int node
 
 void rlk_debts_time(struct rlk_debts *debts, int64_t now_ms);
 
+/* What busy nodes are to be told later is due now. */
+void rlk_debts_hasten(struct rlk_debts *debts);
+
 /* For another who pays them, over connections of his own: what is under way is due once more, and
  * queues, which know the waiter by its own loop's inbox, are left to themselves. */
 void rlk_debts_hand_over(struct rlk_debts *debts);

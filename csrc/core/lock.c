@@ -211,6 +211,11 @@ void rlk_lock_retire(struct rlk_lock *lock)
     lock->state = RLK_IDLE;
 }
 
+void rlk_lock_hasten(struct rlk_lock *lock)
+{
+    rlk_debts_hasten(&lock->debts);
+}
+
 void rlk_lock_hand_over(struct rlk_lock *lock)
 {
     assert(lock->outcome != RLK_PENDING);

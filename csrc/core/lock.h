@@ -171,6 +171,10 @@ void rlk_lock_hand_over(struct rlk_lock *lock);
  * the owner, with a copy of the machine. */
 void rlk_lock_retire(struct rlk_lock *lock);
 
+/* Busy nodes are told at once what they were to be told after a pause: soon nobody will be there
+ * to do so. */
+void rlk_lock_hasten(struct rlk_lock *lock);
+
 /* ---- inputs ---- */
 
 void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms);

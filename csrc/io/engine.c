@@ -486,12 +486,24 @@ static bool fall_asleep(struct rlk_engine *engine, int64_t *until_ms)
     return idle;
 }
 
+/* Nodes that are down, or were busy, are tried once more at once. */
+static void hasten(struct rlk_engine *engine)
+{
+    struct rlk_link *link;
+    rlk_loop_hasten(engine->loop);
+    for (link = engine->running.next; link != &engine->running; link = link->next) {
+        struct rlk_operation *operation = rlk_owner(link, struct rlk_operation, running);
+        rlk_lock_hasten(&operation->lock);
+        rlk_loop_touch(engine->loop, &operation->lock);
+    }
+}
+
 /* Nobody waits any more: acquires are given up, and the rest has until the stop to end. */
 static void wind_up(struct rlk_engine *engine)
 {
     struct rlk_link *link;
     if (!engine->is_stopping)
-        rlk_loop_hasten(engine->loop);
+        hasten(engine);
     engine->is_stopping = true;
     for (link = engine->running.next; link != &engine->running; link = link->next)
         give_up(engine, rlk_owner(link, struct rlk_operation, running));

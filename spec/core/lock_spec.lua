@@ -637,6 +637,21 @@ describe("what a failed attempt may have left", function()
         end
     end)
 
+    it("is released before that pause is over, if there is no more time", function()
+        for _, reason in ipairs { "loading", "busy" } do
+            local d = driver.new():acquire()
+            local token = d.lock.token
+            d:answer_each { "granted", held, held }
+            d:answer(1, reason)
+            assert.same({}, d:pull(), reason)
+            d.lock:hasten()
+            local request = d:pull()[1]
+            assert.same({ 1, "release", token }, { request.node, request.kind, request.token })
+            d:answer(1, reason)
+            assert.same({}, d:pull(), "and not at once again")
+        end
+    end)
+
     it("is released once where that was answered", function()
         for _, reason in ipairs { "granted", "absent", "anothers" } do
             local d = driver.new():acquire():answer_each { "granted", held, held }

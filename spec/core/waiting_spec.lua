@@ -486,6 +486,16 @@ describe("the queue", function()
             assert.same({ 1 }, left_behind(d), reason)
         end
     end)
+
+    it("is left before that pause is over, if there is no more time", function()
+        local d = waiter { nodes = 1 }
+        d:put "cancel"
+        assert.same({ 1 }, left_behind(d))
+        d:answer(1, "loading")
+        assert.same(NONE, d.lock:wants())
+        d.lock:hasten()
+        assert.same({ 1 }, left_behind(d))
+    end)
 end)
 
 describe("stepping back into the queue", function()

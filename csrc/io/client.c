@@ -211,6 +211,7 @@ static void end_call(struct rlk_client *client)
     if (lock->state == RLK_OWNED)
         linger(client);
     rlk_loop_prepare(client->loop);
+    rlk_loop_write_rest(client->loop);
     if (!rlk_lock_is_untold(lock))
         let_go(client, client->call);
 }
@@ -595,6 +596,7 @@ static void release_blindly(struct rlk_client *client, struct rlk_holding *holdi
         return;
     rlk_nodes reached =
         rlk_loop_release_blindly(client->loop, rlk_holding_key(holding), &holding->lease);
+    rlk_loop_write_rest(client->loop);
     bool all = (holding->lease.nodes & ~reached) == 0;
     if (!all && have_engine(client)) {
         rlk_lock_release(&client->call->lock, now_ms);

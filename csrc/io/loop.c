@@ -677,6 +677,23 @@ void rlk_loop_turn(struct rlk_loop *loop, int64_t until_ms)
     rlk_loop_settle(loop);
 }
 
+static void write_rest(struct rlk_peer *peer, int64_t now_ms)
+{
+    size_t before, left = output_len(peer);
+    do {
+        before = left;
+        rlk_peer_write(peer, now_ms);
+        left = output_len(peer);
+    } while (left > 0 && left < before);
+}
+
+void rlk_loop_write_rest(struct rlk_loop *loop)
+{
+    for (int node = 0; node < loop->quorum.nodes; node++)
+        if (output_len(&loop->commands[node]) > 0)
+            write_rest(&loop->commands[node], rlk_clock_ms());
+}
+
 size_t rlk_loop_in_flight(const struct rlk_loop *loop)
 {
     size_t most = 0;

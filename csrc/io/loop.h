@@ -83,6 +83,10 @@ size_t rlk_loop_in_flight(const struct rlk_loop *loop);
  * its back-off. */
 void rlk_loop_hasten(struct rlk_loop *loop);
 
+/* Writes what sockets did not take at once, as far as they take it now. For whoever does not turn
+ * the loop again until he has something else to ask. */
+void rlk_loop_write_rest(struct rlk_loop *loop);
+
 /* Turns until no node is being dialed any more, or until then. */
 void rlk_loop_connect(struct rlk_loop *loop, int64_t until_ms);
 

@@ -115,6 +115,13 @@ describe("what a schedule has shown", function()
         [85257] = "the next owner knows before the last one does",
         [25836] = "a grant that somebody deleted is heard of late",
         [27693] = "a waiter that was told is passed by one who is not fair",
+        [135451] = "a renewal is sent again, past max_hold, to a node that answered late",
+        [383148] = "a close leaves a node alone that was busy a while ago",
+        [370833] = "a release that a socket took half of waits for the next call",
+        [401498] = "a waiter's leave that a socket took half of waits for the next call",
+        [314059] = "and keeps its second to come, with nobody there",
+        [402193] = "a grant comes by a connection that is broken, and not closed yet",
+        [379718] = "a grant has ended before its program hears of it",
     }
 
     for seed, what in pairs(found) do

@@ -216,9 +216,11 @@ static void judge_fence(int node, int lock)
     seen[node][lock].fence = fence;
 }
 
+/* What is known to be broken nobody sends through any more, also if the program, which is busy
+ * elsewhere, has not come to closing it. */
 static bool is_given_up(const struct sim_connection *connection)
 {
-    return !connection || connection->is_closed;
+    return !connection || connection->is_closed || connection->is_broken;
 }
 
 static void on_arrival(int node, int lock, int number, const struct sim_connection *connection)

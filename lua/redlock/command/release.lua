@@ -18,7 +18,8 @@ local release = {
     connects = true,
     about = [[
 With --token, releases the lock NAME if it is held under that token, as
-redlock run gives it to its command in REDLOCK_TOKEN.
+redlock run gives it to its command in REDLOCK_TOKEN. A lock that --at-least
+keeps beyond its command's end is released, too.
 
 With --force, shows who holds it, asks, and takes it away from that one; if
 another holds it by then, nothing is done. The one who held it is not told: it

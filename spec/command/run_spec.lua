@@ -343,6 +343,12 @@ describe("redlock run", function()
         folder:close()
     end)
 
+    it("does not take for a late renewal what the drift takes from the lease", function()
+        local result = run("job", "--drift-factor", "0.4", "--", "true")
+        assert.equal(0, result.status)
+        assert.equal("", result.errors)
+    end)
+
     it("says nothing to the nodes where its own output is closed", function()
         local folder = keeper.new()
         folder:settle()

@@ -95,6 +95,7 @@ local function open(call)
         client = client,
         name = call.words[1],
         ttl = settings.ttl or 30,
+        drift_factor = settings.drift_factor or 0.01,
         wait = settings.wait or math.huge,
         at_most = call.values.at_most,
         reporter = Reporter.new(call.errors, call.values.quiet, call.values.verbose),

@@ -18,7 +18,8 @@ Supervisor.__index = Supervisor
 local TICK = 1 -- seconds, at most, after which the lease is looked at
 local SOON = 0.2 -- seconds within which a command stops, or goes on, that is able to
 
---- @tparam table run `loop`, `warden`, `job`, `lock`, `reporter`, `ttl`, `at_most` (seconds or nil)
+--- @tparam table run `loop`, `warden`, `job`, `lock`, `reporter`, `ttl`, `drift_factor`, `at_most`
+-- (seconds or nil)
 -- @treturn Supervisor
 function Supervisor.new(run)
     local self = { run = run, job = run.job, state = {}, seen_stops = 0, early = {} }
@@ -46,11 +47,11 @@ local function end_if_lost(self, message)
     return false
 end
 
--- The last renewal is longer ago than it should be.
+-- The last renewal is longer ago than a third of the lease; of which the drift is never left.
 local function look_at_renewal(self)
     local run = self.run
     local left = run.lock:remaining()
-    local is_late = left < run.ttl * 0.6
+    local is_late = left < run.ttl * (0.6 - run.drift_factor)
     if is_late and not self.is_late then
         run.reporter:warn(("the lease of %s could not be renewed yet; %s are left"):format(
             failure.quote(run.lock.name), duration.format(left)))

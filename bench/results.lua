@@ -3,7 +3,7 @@
 local figures = require "figures"
 local goals = require "goals"
 local keeper = require "keeper"
-local machine = require "machine"
+local hardware = require "hardware"
 local plots = require "plots"
 local shell = require "shell"
 local tables = require "tables"
@@ -22,7 +22,7 @@ function results.describe(options)
         }
     end
     return {
-        machine = machine.describe(),
+        machine = hardware.describe(),
         redis = shell.output("redis-server --version"):match("v=(%S+)"),
         processors = options.place.text, date = os.date("!%Y-%m-%d %H:%M UTC"),
         command = options.command, rounds = options.rounds, seconds = options.seconds,

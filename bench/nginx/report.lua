@@ -1,7 +1,7 @@
 --- Prints what bench/nginx.lua has measured, beside the goals.
 
 local figures = require "figures"
-local machine = require "machine"
+local hardware = require "hardware"
 local shell = require "shell"
 
 local report = {}
@@ -17,7 +17,7 @@ local GOAL_CONNECTIONS = 128
 -- @treturn string
 function report.machine()
     return table.concat({
-        machine.describe(),
+        hardware.describe(),
         shell.output("nginx -v"):match("nginx/%S+"),
         "Redis " .. shell.output("redis-server --version"):match("v=(%S+)"),
         shell.output("wrk -v"):match("wrk %S+"),

@@ -17,7 +17,7 @@
 #define NOBODY (-1)
 #define QUEUE_TTL_MS 30000
 #define CLAIM_TTL_MS 1000
-#define BUSY_PAUSE_US 600000 /* until a busy node is told again, and some round trips */
+#define HEARD_WITHIN_US 1000 /* threads are woken within less */
 
 typedef uint8_t node_set;
 
@@ -31,7 +31,7 @@ struct token {
     node_set robbed;   /* by somebody else's hand */
     node_set late;     /* nodes to which it came by a connection that was given up */
     node_set refused;  /* nodes that may have refused to release it */
-    node_set cut_off;  /* nodes that were out of reach while its client was closed */
+    node_set cut_off;  /* nodes that were out of reach, or busy, while its client was closed */
     int64_t busy_us;   /* when a node last was too busy to */
     bool is_prolonged; /* by what its owner had sent before its end */
 };
@@ -380,12 +380,22 @@ static bool was_in_reach(const struct sim_process *process, int node)
            sim_process_stopped_us(process) == process->stopped_before_us;
 }
 
+/* When its client was being closed, or so shortly before that it had not heard of it: what it heard
+ * of earlier, it was to tell again. */
+static bool was_busy(const struct token *token, const struct sim_process *process)
+{
+    int64_t answer_us = 2 * (sim.mix.latency_us + sim.mix.jitter_us) + HEARD_WITHIN_US;
+    return token->busy_us > 0 && token->busy_us + answer_us > process->closing_us;
+}
+
 void sim_judge_has_closed(struct sim_process *process)
 {
     for (int node = 0; node < sim.mix.nodes; node++)
-        for (int lock = 0; lock < sim.mix.locks && !was_in_reach(process, node); lock++) {
+        for (int lock = 0; lock < sim.mix.locks; lock++) {
             int token = seen[node][lock].token;
-            if (token != NOBODY && tokens[token].process == sim_number_of(process))
+            if (token == NOBODY || tokens[token].process != sim_number_of(process))
+                continue;
+            if (!was_in_reach(process, node) || was_busy(&tokens[token], process))
                 tokens[token].cut_off |= bit(node);
         }
 }
@@ -468,9 +478,6 @@ static bool may_be_left(int number, int node)
         return true;
     if (token->tenure != NOBODY && sim_tenure(token->tenure)->is_dropped)
         return true;
-    if (token->process != NOBODY && token->busy_us > 0 &&
-        token->busy_us + BUSY_PAUSE_US > sim.processes[token->process].ended_us)
-        return true; /* its client was closed before it was to be told again */
     return token->is_foreign || ((token->late | token->refused | token->cut_off) & bit(node)) ||
            token->process == NOBODY || !sim.processes[token->process].is_alive;
 }

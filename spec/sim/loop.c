@@ -96,6 +96,8 @@ static void lose_request(struct loop *loop, struct task *task)
     bool is_bound = task->holding && rlk_is_linked(&task->holding->bond.link);
     if (is_bound)
         sim_judge_lets_go(task->tenure);
+    if (task->step == ASKS && task->operation)
+        sim_judge_gives_up(task->wait); /* the next may have its turn before this one is told */
     end_request(task);
     if (is_bound)
         sim_judge_looks(task->tenure, false, rlk_holding_remaining_us(task->holding) > 0);

@@ -121,6 +121,7 @@ describe("what a schedule has shown", function()
         [401498] = "a waiter's leave that a socket took half of waits for the next call",
         [314059] = "and keeps its second to come, with nobody there",
         [402193] = "a grant comes by a connection that is broken, and not closed yet",
+        [203756] = "a waiter whose request has ended is told so after the next one has the lock",
         [379718] = "a grant has ended before its program hears of it",
     }
 

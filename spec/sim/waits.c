@@ -271,6 +271,8 @@ void sim_judge_answered(int number, enum rlk_outcome outcome)
 
 void sim_judge_gives_up(int number)
 {
+    if (!waits[number].is_open)
+        return;
     sim_history_process(waits[number].process, "waits no longer for %s",
                         sim_lock_name(waits[number].lock, NULL));
     close_wait(&waits[number]);

@@ -3,9 +3,9 @@
  * whatever order time goes on.
  *
  * Claimed: a lock is owned by a majority that granted this very attempt, and no longer than its
- * lease; a token is asked for once; fences rise; nothing is acquired on a node before what is
- * owed there was answered; a driver that does what it is told never spins; and once every server
- * answers, all locks come to rest with nothing owed. */
+ * lease; a token is asked for once; the ballots of a lock rise; nothing is acquired on a node
+ * before what is owed there was answered; a driver that does what it is told never spins; and once
+ * every server answers, all locks come to rest with nothing owed. */
 #include "core/lock.h"
 
 #include <string.h>
@@ -34,6 +34,7 @@ struct member {
     rlk_nodes granted;        /* by votes that were delivered */
     rlk_nodes debt_in_flight; /* a token is to be released there, and that has no answer */
     uint64_t token;           /* of the last attempt */
+    int64_t ballot;           /* the same */
     int64_t attempt_ms;       /* no later than the first byte of it */
     int64_t lease_ms;         /* that it asked for */
     int64_t lasts_until_ms;   /* no token of it can stand on a node for longer */
@@ -71,7 +72,7 @@ struct world {
     struct rlk_batches batches[NODES_MAX];
     struct server servers[NODES_MAX];
     struct member locks[LOCKS];
-    int64_t now_ms, highest_fence;
+    int64_t now_ms;
     uint64_t tokens;
     bool healed;
 };
@@ -98,7 +99,7 @@ static void check_grant(struct world *world, struct member *member)
     const struct rlk_lock *lock = &member->lock;
     claim(rlk_count(member->granted) >= rlk_majority(&world->quorum),
           "a majority granted this attempt");
-    claim(lock->lease.fence > world->highest_fence, "fences rise");
+    claim(lock->lease.fence == member->ballot, "its fence is the ballot that was granted");
     claim(lock->deadline_ms <= member->attempt_ms + member->lease_ms,
           "a lease begins before the attempt");
     claim(lock->deadline_ms >= member->attempt_ms + lock->lease.terms.at_least_ms,
@@ -106,7 +107,6 @@ static void check_grant(struct world *world, struct member *member)
     claim(world->now_ms < lock->deadline_ms, "what is granted too late is not owned");
     claim(strtoull(lock->lease.token, NULL, 10) == member->token,
           "it owns the token that was granted");
-    world->highest_fence = lock->lease.fence;
 }
 
 static void check_extension(struct member *member, int64_t deadline_before_ms)
@@ -433,7 +433,9 @@ static void note_acquire(struct world *world, struct member *member, int node,
     if (member->acquire_round == request->round && member->token == token)
         return;
     claim(token > member->token, "every attempt has a token of its own");
+    claim(request->fence > member->ballot, "ballots rise");
     member->token = token;
+    member->ballot = request->fence;
     member->lasted_until_ms = member->lasts_until_ms;
     member->acquire_round = request->round;
     member->granted = 0;

@@ -6,6 +6,7 @@ local process = require "support.process"
 local program = require "command.program"
 local quorum = require "support.quorum"
 local servers = require "servers"
+local wait = require "support.wait"
 
 local nodes, client
 
@@ -43,7 +44,18 @@ end)
 describe("info of a lock that is held", function()
     local lock
 
+    local function all_answer()
+        for _, node in ipairs(client:info "order:42") do
+            if node.error then
+                return false
+            end
+        end
+        return true
+    end
+
+    -- A node that was started again a moment ago is asked for its vote once it has been dialed.
     before_each(function()
+        assert.is_true(wait.wait_until(all_answer))
         lock = assert(client:acquire("order:42", { ttl = 60 }))
         assert.is_true(nodes:comes_to(3, "order:42"))
     end)

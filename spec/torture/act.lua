@@ -14,8 +14,9 @@ local wait = require "support.wait"
 
 local act = {}
 
-local START = 30 -- seconds until everybody has owned something for the first time
-local STOP = 20 -- seconds until everybody has ended
+local START = 60 -- seconds until everybody has owned something for the first time
+local STOP = 60 -- seconds until everybody has ended
+local ENOUGH = 60 -- seconds until there is something to judge
 
 local function append(list, more)
     for _, item in ipairs(more) do
@@ -107,16 +108,15 @@ end
 
 -- ---- after ----
 
--- Until somebody has held for much longer than a lease, which faults may have kept everybody from.
-local function await_long_tenure(fleet, ttl)
+-- Until there are owners and fences to compare, and, where clients are to hold for so long, somebody
+-- has for much longer than a lease: faults may have kept everybody from that.
+local function await_enough(fleet, has_steady)
     wait.wait_until(function()
         fleet:poll()
-        local longest = 0
-        for _, client in ipairs(fleet.clients) do
-            longest = math.max(longest, client.reader.longest)
-        end
-        return longest > 2.5 * ttl * 1e9
-    end, 12 * ttl)
+        local counts = judge.judge(fleet:sections()).counts
+        return counts.pairs > 0 and counts.fences > 0 and counts.accepted > 0
+            and (counts.outlived > 0 or not has_steady)
+    end, ENOUGH)
 end
 
 local function play_rounds(rounds, on, result, tell)
@@ -127,14 +127,6 @@ local function play_rounds(rounds, on, result, tell)
         append(result.keys, played.keys)
         append(result.forgotten, played.forgotten)
     end
-end
-
-local function count_forks(fleet)
-    local forks = 0
-    for _, client in ipairs(fleet.ended) do
-        forks = forks + client.reader.forks
-    end
-    return forks
 end
 
 --- Plays an act.
@@ -158,18 +150,15 @@ function act.play(world, settings, rounds, random, tell)
     }
     local result = { rounds = {}, keys = {}, forgotten = {}, late = await_all(fleet) }
     play_rounds(rounds, on, result, tell)
-    if settings.classes.steady then
-        await_long_tenure(fleet, settings.ttl)
-    end
+    await_enough(fleet, settings.classes.steady)
     result.wrong = fleet:stop(STOP)
     rival:close()
     local outlived
     outlived, result.queues, result.handed_over = leftovers.find(world, settings.ttl)
     append(result.keys, outlived)
-    local claims
-    result.sections, claims = fleet:sections()
-    append(result.wrong, claims)
-    result.forks = count_forks(fleet)
+    append(result.wrong, fleet:wrong_claims())
+    result.sections, result.forks = fleet:sections(), fleet:forks()
+    fleet:close()
     result.report = judge.judge(result.sections)
     return result
 end

@@ -2,8 +2,10 @@
 --
 -- A class is `{ name, group, takes, what, ttls, profiles, alone, ages, needs, inject }`.
 -- `inject(on, class)` begins it and returns `heal`, a function that ends it, and perhaps `tick`,
--- which is called again and again meanwhile, `after`, which is called once everybody has made
--- progress, and `missed`, true if there was nothing to do it to. It lasts for `ttls` leases.
+-- which is called again and again meanwhile, `took`, which tells whether it has had an effect,
+-- `after`, which is called once everybody has made progress, and `missed`, true if there was nothing
+-- to do it to. It lasts for `ttls` leases, and on until it has had its effect. What `counted` names
+-- of the wire's counts (wire.lua) is that effect.
 --
 -- Classes come together as long as each finds what it takes of its group's share (`faults.shares`).
 -- Of nodes, and of the ways to them, it takes as many as it hits, so that no two hit the same. One

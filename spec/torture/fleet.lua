@@ -1,6 +1,7 @@
 --- The client processes of a torture, and what their histories say so far.
 
 local history = require "torture.history"
+local section = require "torture.section"
 local system = require "torture.system"
 local wait = require "support.wait"
 
@@ -171,55 +172,96 @@ function Fleet:workers()
     return readers
 end
 
---- All sections that were written down, and the claims of clients that did not hold.
--- @treturn {table,...}
--- @treturn {string,...}
-function Fleet:sections()
-    local sections, wrong = {}, {}
-    local function add(reader)
-        reader:poll()
-        for _, section in pairs(reader.sections) do
-            sections[#sections + 1] = section
-        end
-        for _, text in ipairs(reader.wrong) do
-            wrong[#wrong + 1] = reader.client .. ": " .. text
-        end
-        reader:close()
-    end
+local function all_readers(self)
+    local readers = {}
     for _, list in ipairs { self.clients, self.ended } do
         for _, client in ipairs(list) do
-            add(client.reader)
+            readers[#readers + 1] = client.reader
         end
     end
     for _, reader in ipairs(self.nginx) do
-        add(reader)
+        readers[#readers + 1] = reader
     end
-    if self.rival then
-        add(self.rival)
-    end
-    return sections, wrong
+    readers[#readers + 1] = self.rival
+    return readers
 end
 
---- The name of a lock that a client owns, as far as is known.
+--- All sections that have been written down so far.
+-- @treturn {table,...}
+function Fleet:sections()
+    local sections = {}
+    for _, reader in ipairs(all_readers(self)) do
+        reader:poll()
+        for _, each in pairs(reader.sections) do
+            sections[#sections + 1] = each
+        end
+    end
+    return sections
+end
+
+--- The claims of clients that did not hold.
+-- @treturn {string,...}
+function Fleet:wrong_claims()
+    local wrong = {}
+    for _, reader in ipairs(all_readers(self)) do
+        reader:poll()
+        for _, text in ipairs(reader.wrong) do
+            wrong[#wrong + 1] = reader.client .. ": " .. text
+        end
+    end
+    return wrong
+end
+
+--- How often owners have forked so far.
+function Fleet:forks()
+    local forks = 0
+    for _, reader in ipairs(all_readers(self)) do
+        forks = forks + reader.forks
+    end
+    return forks
+end
+
+--- Reads no history any more.
+function Fleet:close()
+    for _, reader in ipairs(all_readers(self)) do
+        reader:close()
+    end
+end
+
+--- The name of a lock that a client owns, as far as is known, and under which it has yet to write.
 -- @treturn ?string
 function Fleet.owned(_, client)
-    for _, section in pairs(client.reader.open) do
-        if section.own then
-            return section.name
+    for _, each in pairs(client.reader.open) do
+        if each.own and #each.writes + each.stale < section.WRITES then
+            return each.name
         end
     end
 end
 
---- The clients, of some classes, that own a lock now; or that wait for one.
--- @tparam string what "owns" or "waits"
+local states = {}
+
+function states.owns(client)
+    return (client.reader:state())
+end
+
+function states.writes(client)
+    return Fleet:owned(client) ~= nil
+end
+
+function states.waits(client)
+    local owns, waits = client.reader:state()
+    return waits and not owns
+end
+
+--- The clients, of some classes, that own a lock now; that have yet to write under one; or that
+-- wait for one.
+-- @tparam string state "owns", "writes" or "waits"
 -- @tparam table classes a set
-function Fleet:that(what, classes)
+function Fleet:that(state, classes)
     self:poll()
     local found = {}
     for _, client in ipairs(self.clients) do
-        local owns, waits = client.reader:state()
-        local matches = what == "owns" and owns or what == "waits" and waits and not owns
-        if classes[client.class] and not client.paused and matches then
+        if classes[client.class] and not client.paused and states[state](client) then
             found[#found + 1] = client
         end
     end
@@ -236,9 +278,25 @@ function Fleet:kill(client)
     drop(self, client)
 end
 
-function Fleet.pause(_, client)
+local function has_stopped(client)
+    local file = io.open(("/proc/%d/stat"):format(client.pid))
+    local state = file and file:read("*a"):match "^.*%) (%a)"
+    if file then
+        file:close()
+    end
+    return state == "T"
+end
+
+--- Stops a client.
+-- @tparam table client
+-- @tparam[opt] string state see `that`
+-- @treturn boolean whether it stands still, in that state
+function Fleet.pause(_, client, state)
     client.paused = true
     system.signal(client.pid, "STOP")
+    local stands = wait.wait_until(function() return has_stopped(client) end) == true
+    client.reader:poll()
+    return stands and (not state or states[state](client))
 end
 
 function Fleet.resume(_, client)

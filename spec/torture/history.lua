@@ -55,12 +55,11 @@ Reader.__index = Reader
 -- @tparam string client a name
 -- @tparam string class what kind of client it is
 -- @treturn Reader with `sections`, all of them by number; `wrong`, the claims that did not hold;
--- `saw`, the last moment at which it certainly owned something; `longest`, for how long at most;
--- `forks`; `said_bye`
+-- `saw`, the last moment at which it certainly owned something; `forks`; `said_bye`
 function history.reader(path, client, class)
     return setmetatable({
         path = path, client = client, class = class, rest = "",
-        sections = {}, open = {}, wrong = {}, saw = 0, longest = 0, forks = 0, said_bye = false,
+        sections = {}, open = {}, wrong = {}, saw = 0, forks = 0, said_bye = false,
     }, Reader)
 end
 
@@ -95,7 +94,6 @@ function takers.held(self, n, time)
     local section = self.sections[n]
     section.last = math.max(section.last or 0, tonumber(time))
     self.saw = math.max(self.saw, section.last)
-    self.longest = math.max(self.longest, section.last - (section.own or section.last))
 end
 
 function takers.lost(self, n, time)

@@ -27,6 +27,13 @@ local function is_certain(tenure)
     return tenure.last ~= nil and tenure.last > tenure.own
 end
 
+local SAFE = 4 -- nodes of five: more than a majority by one
+
+--- Whether it is a tenure that stood on one node more than a majority, as far as was counted.
+function judge.is_safe(section)
+    return section.own ~= nil and (section.stands or 0) >= SAFE
+end
+
 local function title(tenure)
     local last = tenure.last and (tenure.last - tenure.own) / 1e9 or -1
     return ("%s with %.0f (asked %.3f, owned %.3f, for %.3f s)"):format(tenure.client, tenure.fence,

@@ -7,7 +7,7 @@ local wait = require "support.wait"
 local leftovers = {}
 
 local LOCK, QUEUE = "^[^{]", "^{(.*)}:queue$"
-local PATIENCE = 2 -- seconds: a claim is gone in one
+local PATIENCE = 10 -- seconds: a claim is gone in one, a queue would take 30
 
 local function list(world, pattern)
     local left = {}
@@ -30,14 +30,16 @@ end
 
 -- A release tells the first of a queue, and drops those that do not hear.
 local function hand_over_all(world)
-    local client = redlock.new { nodes = world.urls.a, timeout = 2, ttl = 2, restart_guard = false }
+    local client = redlock.new {
+        nodes = world.urls.a, timeout = 10, ttl = 10, restart_guard = false,
+    }
     local names, count = {}, 0
     for _, key in ipairs(list(world, QUEUE)) do
         names[key:match(QUEUE)] = true
     end
     for name in pairs(names) do
         count = count + 1
-        assert(assert(client:acquire(name, { wait = 10 })):release())
+        assert(assert(client:acquire(name, { wait = 20 })):release())
     end
     client:close()
     return count
@@ -52,7 +54,7 @@ end
 -- @treturn number how many queues there were
 function leftovers.find(world, ttl)
     local outlived = {}
-    for index, name in ipairs(await_none(world, LOCK, ttl + 1)) do
+    for index, name in ipairs(await_none(world, LOCK, ttl + 3)) do
         outlived[index] = name .. " outlived its lease"
     end
     local count = hand_over_all(world)

@@ -10,6 +10,7 @@ local nemesis = {}
 
 local TICK = 0.12 -- seconds
 local POLL = 0.03
+local PATIENCE = 30 -- seconds beyond its time for which a fault is held that has had no effect yet
 
 local function may_join(class, round, most)
     local first = round[1]
@@ -52,6 +53,25 @@ local function copy(list)
     return copied
 end
 
+-- Those of clients, and all others.
+local function part(list, group_of)
+    local of_clients, others = {}, {}
+    for _, each in ipairs(list) do
+        local of = group_of(each) == "client" and of_clients or others
+        of[#of + 1] = each
+    end
+    return of_clients, others
+end
+
+local function group_of_class(class)
+    return class.group
+end
+
+local function group_of_begun(each)
+    return each.class.group
+end
+
+-- Clients first: while nothing else has happened, some own and some wait.
 local function begin(round, on)
     local begun = {}
     for _, class in ipairs(round) do
@@ -60,9 +80,13 @@ local function begin(round, on)
         end
     end
     on.free, on.far = { node = copy(on.world.nodes), network = copy(on.world.nodes) }, {}
-    for index, class in ipairs(round) do
-        begun[index] = class.inject(on, class)
-        begun[index].class = class
+    local of_clients, others = part(round, group_of_class)
+    for _, classes in ipairs { of_clients, others } do
+        for _, class in ipairs(classes) do
+            local each = class.inject(on, class)
+            each.class = class
+            begun[#begun + 1] = each
+        end
     end
     return begun
 end
@@ -75,8 +99,8 @@ local function longest(round)
     return ttls
 end
 
-local function hold(begun, on, seconds)
-    local until_when = wait.now() + seconds
+-- Until `is_over` says so.
+local function hold(begun, on, is_over)
     repeat
         for _, each in ipairs(begun) do
             if each.tick then
@@ -85,21 +109,43 @@ local function hold(begun, on, seconds)
         end
         on.fleet:poll()
         wait.sleep(TICK)
-    until wait.now() > until_when
+    until is_over()
+end
+
+-- Those that have had their effect, and those that have not.
+local function part_by_effect(begun)
+    local took, late = {}, {}
+    for _, each in ipairs(begun) do
+        local list = (not each.took or each.took()) and took or late
+        list[#list + 1] = each
+    end
+    return took, late
 end
 
 -- Clients last: those that were stopped go on in a world that has gone on.
 local function heal(begun)
-    for _, each in ipairs(begun) do
-        if each.class.group ~= "client" then
+    local of_clients, others = part(begun, group_of_begun)
+    for _, list in ipairs { others, of_clients } do
+        for _, each in ipairs(list) do
             each.heal()
         end
     end
-    for _, each in ipairs(begun) do
-        if each.class.group == "client" then
-            each.heal()
-        end
+end
+
+-- Each for its time. Those that have had no effect by then go on without the others, which may be
+-- what kept it from them.
+local function hold_and_heal(begun, on, seconds)
+    local until_when = wait.now() + seconds
+    hold(begun, on, function() return wait.now() > until_when end)
+    local took, late = part_by_effect(begun)
+    heal(took)
+    until_when = wait.now() + PATIENCE
+    while #late > 0 and wait.now() < until_when do
+        hold(late, on, function() return true end)
+        took, late = part_by_effect(late)
+        heal(took)
     end
+    heal(late)
 end
 
 -- Waits until everybody has owned something since then.
@@ -141,8 +187,7 @@ function nemesis.play(round, on)
         classes = round, missed = {}, idle = {}, keys = {}, forgotten = {}, from = system.clock(),
     }
     local begun = begin(round, on)
-    hold(begun, on, on.ttl * longest(round))
-    heal(begun)
+    hold_and_heal(begun, on, on.ttl * longest(round))
     result.healed = system.clock()
     for _, reader in ipairs(await_progress(on, result.healed, on.bound)) do
         result.idle[#result.idle + 1] = reader.client

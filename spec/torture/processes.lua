@@ -61,14 +61,14 @@ local function find()
 end
 
 --- Those that are there a moment after everything was stopped.
--- @tparam[opt=5] number seconds that they have to end
+-- @tparam[opt=20] number seconds that they have to end
 -- @treturn {string,...}
 function processes.left(seconds)
     local found
     wait.wait_until(function()
         found = find()
         return #found == 0
-    end, seconds or 5)
+    end, seconds or 20)
     return found
 end
 

@@ -9,14 +9,14 @@ Connection.__index = Connection
 
 --- Connects with LuaSocket.
 -- @tparam string path of a Unix socket
--- @tparam[opt=10] number seconds that an answer may take
+-- @tparam[opt=30] number seconds that an answer may take
 -- @treturn[1] userdata a connected socket
 -- @treturn[2] nil
 -- @treturn[2] string why not
 function redis.dial(path, seconds)
     local unix = require "socket.unix"
     local connection = unix.stream()
-    connection:settimeout(seconds or 10)
+    connection:settimeout(seconds or 30)
     local ok, err = connection:connect(path)
     if not ok then
         connection:close()

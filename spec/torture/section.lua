@@ -6,6 +6,9 @@ local system = require "torture.system"
 
 local section = {}
 
+--- How often an owner writes to the store: when it begins, and when it ends.
+section.WRITES = 2
+
 local clock = system.clock
 
 local function random_between(low, high)

@@ -25,7 +25,8 @@ torture.SMALL_FLEET = { lua = 3, steady = 1, fork = 1, far = 1, cqueues = 1, luv
 
 torture.NODES = 5
 torture.TTL = 1 -- seconds
-torture.BOUND = 6 -- seconds beyond the ttl in which everybody makes progress after healing
+-- Seconds beyond the ttl in which everybody makes progress after healing: half of what clients wait.
+torture.BOUND = 14
 
 local function is_listed(name, list)
     for _, each in ipairs(list) do

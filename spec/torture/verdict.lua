@@ -66,8 +66,6 @@ local function add_promises(self, result, profile)
     end
 end
 
-local SAFE = 4 -- nodes of five: more than a majority by one
-
 local function is_round_of(round, name)
     for _, class in ipairs(round.classes) do
         if class.name == name then
@@ -87,13 +85,12 @@ local function add_steps(self, result)
         end
         if is_round_of(round, "step-node") then
             for _, finding in ipairs(result.report.findings.overlap) do
-                local is_safe = (finding.first.stands or 0) >= SAFE
-                if is_safe and is_within(finding.second) then
+                if judge.is_safe(finding.first) and is_within(finding.second) then
                     violations[#violations + 1] = finding.text
                 end
             end
             for _, section in ipairs(result.sections) do
-                local is_safe = section.own and (section.stands or 0) >= SAFE and is_within(section)
+                local is_safe = judge.is_safe(section) and is_within(section)
                 counts.safe = counts.safe + (is_safe and 1 or 0)
             end
             check(self, "step-node: who stands on four nodes of five is alone", violations)
@@ -222,12 +219,6 @@ function Verdict:take_log(world)
     check(self, "nginx logs no error of Lua's", findings)
 end
 
--- What a fault does to packets, by the name that the wire has for it.
-local PACKETS = {
-    ["packets-late"] = "late", ["packets-lost"] = "lost", ["packets-twice"] = "repeated",
-    ["packets-changed"] = "changed",
-}
-
 --- Takes down what has happened to packets, where there is a wire.
 function Verdict:take_packets(world)
     local stats = world.wire and world.wire:stats()
@@ -235,9 +226,11 @@ function Verdict:take_packets(world)
         self.counts["packets " .. title] = count
     end
     local missed = {}
-    for name, title in pairs(PACKETS) do
-        local is_missed = stats and self.classes[name] and stats[title] == 0
-        missed[#missed + 1] = is_missed and "no packet was " .. title or nil
+    for _, class in ipairs(faults) do
+        local title = class.counted
+        if title and stats and self.classes[class.name] and stats[title] == 0 then
+            missed[#missed + 1] = ("%s: no packet was %s"):format(class.name, title)
+        end
     end
     check(self, "packets were treated as it says", missed)
 end

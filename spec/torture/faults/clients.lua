@@ -8,29 +8,38 @@ local ANY = {
     lua = true, luajit = true, far = true, ["far-luajit"] = true, cqueues = true, luv = true,
 }
 
+local PATIENCE = 30 -- seconds until somebody owns, or waits
+
 return function(faults)
     local do_each, each = faults.do_each, faults.each
 
-    -- Some of those that own or wait now, or will soon.
-    local function some_clients(on, state, classes, count)
-        local found = wait.wait_until(function()
-            local list = on.fleet:that(state, classes)
-            return #list > 0 and list
-        end, on.ttl)
-        return on.random:some(found or {}, count)
+    -- Stops some of those that own or wait now, or will soon. What they have written tells what they
+    -- did a moment ago; only of who stands still it is certain.
+    local function stop_three(on, state, classes)
+        local stopped = {}
+        wait.wait_until(function()
+            for _, client in ipairs(on.random:some(on.fleet:that(state, classes), 3)) do
+                if on.fleet:pause(client, state) then
+                    stopped[#stopped + 1] = client
+                else
+                    on.fleet:resume(client)
+                end
+            end
+            return #stopped > 0
+        end, PATIENCE)
+        return stopped
     end
 
     local function add_stop(name, ttls, what)
         faults.add {
             name = name, group = "client", ttls = ttls, what = what,
             inject = function(on)
-                local hit = some_clients(on, "owns", ANY, 3)
-                do_each(hit, function(client) on.fleet:pause(client) end)
+                local hit = stop_three(on, "writes", ANY)
                 local owned = ttls > 1 and hit[1] and on.fleet:owned(hit[1])
                 return {
                     heal = function()
                         if owned then -- somebody else gets it first
-                            on.rival:take(owned, 3 * on.ttl)
+                            on.rival:take(owned, PATIENCE)
                         end
                         do_each(hit, function(client) on.fleet:resume(client) end)
                     end,
@@ -47,7 +56,7 @@ return function(faults)
         faults.add {
             name = name, group = "client", ttls = 0.5, what = what,
             inject = function(on)
-                local hit = some_clients(on, state, SCRIPTS, 3)
+                local hit = stop_three(on, state, SCRIPTS)
                 do_each(hit, function(client) on.fleet:kill(client) end)
                 return {
                     heal = each(hit, function(client) on.fleet:spawn(client.class) end),
@@ -61,11 +70,15 @@ return function(faults)
     add_kill("kill-waiter", "waits", "three clients that wait: kill -9")
 
     faults.add {
-        name = "fork", group = "client",
+        name = "fork", group = "client", needs = "fork",
         what = "clients fork while they own; parent and child go on",
         inject = function(on)
+            local before = on.fleet:forks()
             on.fleet:order "fork"
-            return { heal = faults.nothing, after = function() on.fleet:order "go" end }
+            return {
+                heal = faults.nothing, after = function() on.fleet:order "go" end,
+                took = function() return on.fleet:forks() > before end,
+            }
         end,
     }
 

@@ -1,7 +1,9 @@
 --- What happens to nodes that forget leases or fences: under the guard, and outside of all
 -- assumptions.
 
+local judge = require "torture.judge"
 local servers = require "servers"
+local system = require "torture.system"
 local wait = require "support.wait"
 
 local FORGETFUL, BROKEN, LAWLESS = { "forgetful" }, { "broken" }, { "lawless" }
@@ -22,6 +24,14 @@ end
 
 local function restart_empty(node)
     node:restart(false)
+end
+
+-- Whether the judge has seen something by now. What is outside of the assumptions goes on until it
+-- has: else nobody could tell that it would.
+local function has_seen(on, kind)
+    return function()
+        return #judge.judge(on.fleet:sections()).findings[kind] > 0
+    end
 end
 
 -- ---- ways ----
@@ -159,13 +169,15 @@ return function(faults)
         end,
     }
 
-    -- Happens to every node that is up, again and again.
-    local function add_often(name, what, act, finish)
+    -- Happens to every node that is up, again and again. It may end tenures: then it goes on until
+    -- there were two owners.
+    local function add_often(name, ends_tenures, what, act, finish)
         faults.add {
             name = name, group = "loss", profiles = BROKEN, what = "all nodes: " .. what,
             inject = function(on)
                 return {
                     heal = function() on.world:each_node(finish or faults.nothing) end,
+                    took = ends_tenures and has_seen(on, "overlap") or nil,
                     tick = function()
                         if on.random:between(1, 3) == 1 then
                             on.world:each_node(function(node) act(node, on) end)
@@ -181,10 +193,11 @@ return function(faults)
         assert(node:ask("CONFIG", "SET", "maxmemory", memory))
     end
 
-    add_often("delete-locks", "somebody deletes every key but the fences, now and then",
+    add_often("delete-locks", true, "somebody deletes every key but the fences, now and then",
         function(node) delete_locks(node, 0) end)
-    add_often("flush-all", "FLUSHALL, now and then", function(node) assert(node:ask "FLUSHALL") end)
-    add_often("evict", "memory is full now and then, and a policy evicts any key",
+    add_often("flush-all", true, "FLUSHALL, now and then",
+        function(node) assert(node:ask "FLUSHALL") end)
+    add_often("evict", false, "memory is full now and then, and a policy evicts any key",
         function(node, on) set_memory(node, "allkeys-random", on.random:pick { "1", "64mb" }) end,
         function(node) set_memory(node, "noeviction", "64mb") end)
 
@@ -192,9 +205,17 @@ return function(faults)
         name = "step-node", group = "node", takes = 5, profiles = BROKEN, alone = true,
         what = "one node: the clock jumps an hour ahead, and back; who stands on four is safe",
         inject = function(on, class)
-            local node = on.random:pick(take_nodes(on, class))
+            local node, since = on.random:pick(take_nodes(on, class)), system.clock()
             node:set_clock(3600)
             return {
+                took = function()
+                    for _, section in ipairs(on.fleet:sections()) do
+                        if judge.is_safe(section) and section.own > since then
+                            return true
+                        end
+                    end
+                    return false
+                end,
                 heal = function()
                     node:set_clock(0)
                     delete_locks(node, 60000) -- what was set meanwhile would stand for an hour
@@ -245,7 +266,10 @@ return function(faults)
             for _ = 1, 3 do
                 on.fleet:spawn("wall", -3600)
             end
-            return { heal = each(known, function(client) on.fleet:resume(client) end) }
+            return {
+                heal = each(known, function(client) on.fleet:resume(client) end),
+                took = has_seen(on, "inversion"),
+            }
         end,
     }
 end

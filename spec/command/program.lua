@@ -54,7 +54,7 @@ end
 function program.run(words, env, seconds)
     local child = program.start(words, env)
     local result = {
-        status = child:wait(seconds or 20), output = child:lines(), errors = child:errors(),
+        status = child:wait(seconds or 60), output = child:lines(), errors = child:errors(),
     }
     child:close()
     return result
@@ -79,7 +79,7 @@ end
 function program.await_end(pid, seconds)
     return wait.wait_until(function()
         return not program.exists(pid)
-    end, seconds or 15)
+    end, seconds or 30)
 end
 
 --- The warden of a `redlock run`.

@@ -43,14 +43,14 @@ end
 
 --- Waits for something to be shown, behind what was waited for before.
 -- @tparam string pattern
--- @tparam[opt=10] number seconds
+-- @tparam[opt=30] number seconds
 -- @treturn string what was shown; its captures, if it has some
 -- @raise if that does not come
 function Terminal:expect(pattern, seconds)
     local found = wait.wait_until(function()
         local first, last = self:look():find(pattern, self.from)
         return first and { first, last }
-    end, seconds or 10)
+    end, seconds or 30)
     if not found then
         error(("%q was not shown in: %q"):format(pattern, self.text:sub(self.from)), 2)
     end
@@ -65,13 +65,13 @@ function Terminal:foreground()
 end
 
 --- Waits for the program's end.
--- @tparam[opt=10] number seconds
+-- @tparam[opt=30] number seconds
 -- @treturn ?number its exit code, 128 + the signal that ended it
 function Terminal:wait(seconds)
     return wait.wait_until(function()
         self:look()
         return self.pty:status()
-    end, seconds or 10)
+    end, seconds or 30)
 end
 
 function Terminal:close()

@@ -64,7 +64,7 @@ local function add_common(loop)
     end
 
     function loop.wait_until(condition, seconds)
-        local deadline = wait.now() + (seconds or 10)
+        local deadline = wait.now() + (seconds or 20)
         repeat
             local result = condition()
             if result then

@@ -10,7 +10,7 @@ local http = {}
 local Request = {}
 Request.__index = Request
 
-local PATIENCE = 20 -- seconds: no answer takes so long unless something is wrong
+local PATIENCE = 60 -- seconds: no answer takes so long unless something is wrong
 
 local open = {} -- every request that is under way: request -> true
 
@@ -108,7 +108,7 @@ end
 -- @tparam table|string what a path, or
 --
 --   * `path`, `method` (GET, or POST where there is a body), `headers`, `body`
---   * `seconds`: until it fails with "timeout", by default 20
+--   * `seconds`: until it fails with "timeout", by default 60
 --   * `keep`: true to keep the connection afterwards
 --   * `over`: an earlier request that was kept, whose connection is used again
 -- @treturn Request
@@ -162,7 +162,7 @@ end
 
 --- Waits for a condition while requests are served; like `wait.wait_until`.
 -- @tparam function condition
--- @tparam[opt=20] number seconds
+-- @tparam[opt=60] number seconds
 -- @return what the condition returned, or nil and "timeout"
 function http.wait_until(condition, seconds)
     local deadline = wait.now() + (seconds or PATIENCE)

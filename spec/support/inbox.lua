@@ -10,7 +10,7 @@ local inbox = {}
 local Inbox = {}
 Inbox.__index = Inbox
 
-local PATIENCE = 10 -- seconds for what must come
+local PATIENCE = 20 -- seconds for what must come
 local JOIN = "redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) redis.call('PEXPIRE', KEYS[1], 60000)"
 
 local open = {} -- every inbox that was opened and not closed: inbox -> true
@@ -100,10 +100,10 @@ function Inbox:heard()
 end
 
 --- Waits for the next wake-up.
--- @tparam[opt=5] number seconds how long at most
+-- @tparam[opt=20] number seconds how long at most
 -- @treturn ?table `{ id, fence, key }`; nil when none came
 function Inbox:next(seconds)
-    local list = read_list(self, seconds or 5)
+    local list = read_list(self, seconds or 20)
     return list and message_of(list)
 end
 

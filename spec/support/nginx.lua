@@ -16,7 +16,7 @@ local Nginx = {}
 Nginx.__index = Nginx
 
 local FIRST_PORT, LAST_PORT = 20000, 31999 -- below the ports that systems give to outgoing calls
-local PATIENCE = 20 -- seconds
+local PATIENCE = 60 -- seconds
 local PLACES = { "first", "second" }
 local LEVELS = { "error", "crit", "alert", "emerg" }
 
@@ -438,7 +438,7 @@ end
 
 --- The first line of level error or above that was logged since the last look and was not provoked,
 -- or what was provoked and did not come.
--- @tparam[opt=5] number seconds how long it may take to come
+-- @tparam[opt=20] number seconds how long it may take to come
 -- @treturn ?string
 function Nginx:unprovoked(seconds)
     local line

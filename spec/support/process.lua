@@ -105,7 +105,7 @@ end
 
 --- Runs a child to its end.
 -- @tparam table|string what as `process.start` takes it
--- @tparam[opt=10] number seconds how long it may take
+-- @tparam[opt=30] number seconds how long it may take
 -- @treturn {string,...} the lines it printed
 -- @treturn number|nil its exit status, 128 + the signal that killed it, nil when it took too long
 -- @treturn string what it wrote to its standard error
@@ -146,7 +146,7 @@ end
 
 --- Waits for a line that the child prints.
 -- @tparam string pattern a Lua pattern
--- @tparam[opt=5] number seconds how long at most
+-- @tparam[opt=20] number seconds how long at most
 -- @treturn[1] string the first line that matches
 -- @treturn[2] nil
 -- @treturn[2] string "timeout" or "ended", with what the child wrote to its standard error
@@ -168,12 +168,12 @@ function Process:wait_line(pattern, seconds)
 end
 
 --- Waits until the child ends.
--- @tparam[opt=10] number seconds how long at most
+-- @tparam[opt=30] number seconds how long at most
 -- @treturn[1] number its exit status, or 128 + the signal that killed it
 -- @treturn[2] nil
 -- @treturn[2] string "timeout"
 function Process:wait(seconds)
-    return wait.wait_until(function() return self.keeper:status() end, seconds or 10)
+    return wait.wait_until(function() return self.keeper:status() end, seconds or 30)
 end
 
 --- Whether the child is there.

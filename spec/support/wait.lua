@@ -9,12 +9,12 @@ wait.now = socket.gettime -- seconds, only to be compared with one another
 
 --- Polls until the condition holds.
 -- @tparam function condition called again and again until it returns something true
--- @tparam[opt=5] number seconds how long at most
+-- @tparam[opt=20] number seconds how long at most
 -- @return[1] what the condition returned
 -- @treturn[2] nil
 -- @treturn[2] string "timeout"
 function wait.wait_until(condition, seconds)
-    local deadline = wait.now() + (seconds or 5)
+    local deadline = wait.now() + (seconds or 20)
     local pause = 0.001
     while true do
         local result = condition()

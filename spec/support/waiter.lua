@@ -56,7 +56,7 @@ function waiter.stand(count, nodes, key, seconds)
             end
         end
         return true
-    end, seconds or 10) == true
+    end, seconds or 20) == true
 end
 
 --- What the owners have printed so far, in the order in which they held the lock.

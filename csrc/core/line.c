@@ -80,7 +80,7 @@ static bool make_room(struct rlk_lines *lines)
 
 static bool is_for(const struct rlk_line *line, uint64_t hash, struct rlk_key key)
 {
-    struct rlk_key own = line->first->lock->key;
+    struct rlk_key own = line->first->key;
     return line->hash == hash && own.len == key.len && memcmp(own.bytes, key.bytes, key.len) == 0;
 }
 
@@ -121,15 +121,35 @@ static void append(struct rlk_line *line, struct rlk_in_line *place)
     line->last = place;
 }
 
+static void prepend(struct rlk_line *line, struct rlk_in_line *place)
+{
+    place->line = line;
+    place->next = line->first;
+    line->first->previous = place;
+    line->first = place;
+}
+
 bool rlk_lines_join(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_lock *lock)
 {
     assert(!place->line);
     uint64_t hash = rlk_siphash(lines->secret, lock->key.bytes, lock->key.len);
     struct rlk_line *line = find(lines, hash, lock->key);
-    *place = (struct rlk_in_line){.lock = lock};
+    *place = (struct rlk_in_line){.key = lock->key, .lock = lock};
     if (!line)
         return open_line(lines, place, hash);
     append(line, place);
+    return true;
+}
+
+bool rlk_lines_head(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_key key)
+{
+    assert(!place->line);
+    uint64_t hash = rlk_siphash(lines->secret, key.bytes, key.len);
+    struct rlk_line *line = find(lines, hash, key);
+    *place = (struct rlk_in_line){.key = key};
+    if (!line)
+        return open_line(lines, place, hash);
+    prepend(line, place);
     return true;
 }
 
@@ -139,7 +159,7 @@ struct rlk_in_line *rlk_lines_leave(struct rlk_lines *lines, struct rlk_in_line 
     struct rlk_in_line *next = place->next, *previous = place->previous;
     if (!line)
         return NULL;
-    *place = (struct rlk_in_line){.lock = place->lock};
+    *place = (struct rlk_in_line){.key = place->key, .lock = place->lock};
     if (!next && !previous) {
         close_line(lines, line);
         return NULL;

@@ -27,7 +27,8 @@
 /* A lock's place in a line. The owner keeps it beside the lock, all zero at first, and both where
  * they are, with the bytes of the lock's key, until it has left. */
 struct rlk_in_line {
-    struct rlk_lock *lock;
+    struct rlk_key key;
+    struct rlk_lock *lock; /* NULL: it stands there for the owner, and asks nobody */
     struct rlk_line *line; /* NULL: in no line */
     struct rlk_in_line *next, *previous;
 };
@@ -49,6 +50,9 @@ void rlk_lines_free(struct rlk_lines *lines);
 
 /* To the end of the line for the lock's key. False, and in no line, if there is no memory. */
 bool rlk_lines_join(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_lock *lock);
+
+/* Before all others of the line for the key, and for whoever owns that. False if there is no memory. */
+bool rlk_lines_head(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_key key);
 
 /* Who becomes the first by that; NULL if nobody does. Also from no line. */
 struct rlk_in_line *rlk_lines_leave(struct rlk_lines *lines, struct rlk_in_line *place);

@@ -236,13 +236,14 @@ static void finish(struct rlk_lock *lock, enum rlk_outcome outcome)
 
 /* ---- acquire ---- */
 
+/* A multiple of the block, so that what follows up to the next is the owner's to give away. */
 static int64_t next_ballot(struct rlk_quorum *quorum)
 {
-    int64_t ballot = quorum->highest_fence + 1;
-    if (ballot < quorum->wall_us)
-        ballot = quorum->wall_us;
-    quorum->highest_fence = ballot;
-    return ballot;
+    int64_t above = quorum->highest_fence;
+    if (above < quorum->wall_us - 1)
+        above = quorum->wall_us - 1;
+    quorum->highest_fence = (above / RLK_FENCE_BLOCK + 1) * RLK_FENCE_BLOCK;
+    return quorum->highest_fence;
 }
 
 /* A number from a far future is nobody's ballot: bidding above it would spread it to honest
@@ -518,6 +519,21 @@ void rlk_lock_follow(struct rlk_lock *lock, int64_t now_ms)
     lock->follows = true;
 }
 
+void rlk_lock_receive(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms,
+                      int64_t now_ms)
+{
+    assert(lock->state == RLK_STANDING_BY && now_ms < deadline_ms);
+    assert((lease->fence + 1) % RLK_FENCE_BLOCK != 0);
+    memcpy(lock->lease.token, lease->token, sizeof lock->lease.token);
+    lock->lease.fence = lease->fence + 1;
+    lock->lease.nodes = lease->nodes;
+    lock->lease.granted_ms = lock->t0_ms = now_ms;
+    lock->lease.waited_ms = waited_ms(lock);
+    lock->give_up_at_ms = RLK_NEVER;
+    own(lock, deadline_ms);
+    may_last(lock, now_ms + lock->lease.terms.ttl_ms);
+}
+
 /* It was not the end of its own wait, nor of a short lease, that made it give up. */
 static bool is_without_nodes(const struct rlk_lock *lock)
 {
@@ -544,6 +560,16 @@ void rlk_lock_copy_reasons(struct rlk_lock *lock, const struct rlk_lock *from)
         memcpy(copy.owed_token, tally->owed_token, sizeof copy.owed_token);
         *tally = copy;
     }
+}
+
+void rlk_lock_note_owner(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t left_ms)
+{
+    for (int node = 0; node < lock->quorum->nodes; node++)
+        if (lease->nodes & rlk_node_bit(node)) {
+            lock->tallies[node].reason = RLK_HELD;
+            lock->tallies[node].ttl_ms = left_ms;
+            lock->tallies[node].fence = lease->fence;
+        }
 }
 
 /* ---- extend ---- */

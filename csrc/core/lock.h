@@ -59,6 +59,7 @@ struct rlk_terms {
     uint32_t fence_ttl_s; /* how long a node remembers a ballot */
     bool renew;           /* every third of the ttl */
     bool fair;            /* come behind whoever waits already */
+    bool cohort;          /* passes it on within this process: see io/cohort.h */
 };
 
 /* What a grant consists of; it does not change until the next attempt. */
@@ -198,6 +199,12 @@ void rlk_lock_await_turn(struct rlk_lock *lock, int64_t turn_at_ms);
  * other state nothing happens. */
 void rlk_lock_follow(struct rlk_lock *lock, int64_t now_ms);
 
+/* It stands by, and the owner, another lock of the same quorum, lets go: instead of a release it gets the
+ * rest of that lease, under the same token and the next fence. The lease must be owned, with fences
+ * left in its block. */
+void rlk_lock_receive(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t deadline_ms,
+                      int64_t now_ms);
+
 /* If it stands by, and the first ended as RLK_UNAVAILABLE because no majority has answered for a
  * timeout, nor when it was asked after this one's arrival: then it ends as RLK_UNAVAILABLE too,
  * for the same reasons. Else false, and nothing changes. */
@@ -205,6 +212,9 @@ bool rlk_lock_share_verdict(struct rlk_lock *lock, const struct rlk_lock *first)
 
 /* What the nodes told another lock of the same quorum: for one that ended while it stood by. */
 void rlk_lock_copy_reasons(struct rlk_lock *lock, const struct rlk_lock *from);
+
+/* What they would tell it while another lock of the same quorum owns that lease. */
+void rlk_lock_note_owner(struct rlk_lock *lock, const struct rlk_lease *lease, int64_t left_ms);
 
 /* To now + ttl. Extends only what is owned; an expired lease is lost. */
 void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms);

@@ -16,6 +16,7 @@
 #define RLK_CURSOR_SIZE 24    /* the decimal digits of 64 bits, and a NUL */
 #define RLK_BATCH_MAX 256     /* locks in one request of many */
 #define RLK_FENCE_TTL_S 86400 /* how long a node remembers a ballot, unless leases are longer */
+#define RLK_FENCE_BLOCK 64    /* ballots are multiples: what is between them is for local owners */
 
 /* Milliseconds that no waiter and no lease reaches. */
 #define RLK_NEVER INT64_MAX

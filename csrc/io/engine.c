@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "io/cohort.h"
 #include "io/loop.h"
 #include "io/system.h"
 #include "io/watchdog.h"
@@ -38,6 +39,7 @@ struct rlk_engine {
     struct rlk_loop *loop;
     struct rlk_watchdog watchdog;
     struct rlk_lines lines;
+    struct rlk_cohorts cohorts;
     struct rlk_link running, moved; /* operations, by the links of these names */
     struct rlk_link lingering;      /* operations, by moved: granted, and more nodes are asked */
     struct rlk_outbox *to_ring;     /* for what was posted this turn */
@@ -115,13 +117,20 @@ static void give_turn(struct rlk_engine *engine, struct rlk_lock *next, const st
     rlk_loop_touch(engine->loop, next);
 }
 
-/* Whoever stands before others in this process has asked the nodes for them as well. One who has
- * ended in the same turn is looked at next, and passes the turn on. */
-static void leave_line(struct rlk_engine *engine, struct rlk_operation *operation)
+/* Whoever stands before it has asked the nodes for it as well; or owns what it waits for. */
+static void explain(struct rlk_operation *operation)
 {
     const struct rlk_in_line *first = rlk_line_first(&operation->in_line);
-    if (first && first != &operation->in_line)
+    if (first && first->lock && first->lock != &operation->lock)
         rlk_lock_copy_reasons(&operation->lock, first->lock);
+    else
+        rlk_cohort_explain(&operation->in_line, rlk_clock_ms());
+}
+
+/* One who has ended in the same turn is looked at next, and passes the turn on. */
+static void leave_line(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    explain(operation);
     struct rlk_in_line *next = rlk_lines_leave(&engine->lines, &operation->in_line);
     if (!next)
         return;
@@ -156,8 +165,12 @@ static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation
 static void have_followed(struct rlk_engine *engine, const struct rlk_lock *release)
 {
     int64_t now_ms = rlk_clock_ms();
-    struct rlk_in_line *first = rlk_lines_first(&engine->lines, release->key);
-    if (!first || rlk_lease_keep_ms(release->quorum, &release->lease, now_ms) > 0)
+    struct rlk_cohort *cohort =
+        rlk_cohorts_find(&engine->cohorts, release->key, &release->lease);
+    if (cohort)
+        rlk_cohorts_close(cohort);
+    const struct rlk_in_line *first = rlk_lines_first(&engine->lines, release->key);
+    if (!first || !first->lock || rlk_lease_keep_ms(release->quorum, &release->lease, now_ms) > 0)
         return;
     rlk_loop_top_up(engine->loop);
     rlk_lock_follow(first->lock, now_ms);
@@ -229,11 +242,22 @@ static bool post(struct rlk_engine *engine, struct rlk_operation *operation)
     return true;
 }
 
+/* Who was granted the lock by the nodes, and not by another of its cohort, is the first of one. */
+static void found_cohort(struct rlk_engine *engine, const struct rlk_operation *operation)
+{
+    const struct rlk_lock *lock = &operation->lock;
+    const struct rlk_terms *terms = &operation->terms;
+    if (operation->kind == RLK_ACQUIRE && lock->outcome == RLK_ACQUIRED && terms->cohort &&
+        terms->at_least_ms == 0 && lock->lease.fence % RLK_FENCE_BLOCK == 0)
+        rlk_cohorts_open(&engine->cohorts, lock);
+}
+
 static void decide(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     struct rlk_lock *lock = &operation->lock;
     operation->is_decided = true;
     operation->outcome = lock->outcome;
+    found_cohort(engine, operation);
     leave_line(engine, operation);
     if (operation->outcome == RLK_ACQUIRED) {
         operation->holding = grant(engine, operation);
@@ -349,17 +373,44 @@ static void command(struct rlk_engine *engine, struct rlk_operation *operation)
         rlk_lock_inspect(lock, now_ms);
 }
 
-/* Without memory to take part in the loop it ends here. */
-static void fail_at_once(struct rlk_engine *engine, struct rlk_operation *operation)
+/* It ends here, and has asked nobody. */
+static void end_at_once(struct rlk_engine *engine, struct rlk_operation *operation,
+                        enum rlk_outcome outcome)
 {
-    operation->outcome = RLK_UNAVAILABLE;
+    operation->outcome = outcome;
     post(engine, operation);
     rlk_operation_drop(operation);
+}
+
+/* The next of its cohort gets what was to be released. What this owner has passed on before is
+ * another's. */
+static bool pass_on(struct rlk_engine *engine, struct rlk_operation *operation)
+{
+    struct rlk_holding *holding = operation->holding;
+    int status = atomic_load(&holding->status);
+    if (status == RLK_HAS_RELEASED)
+        return true;
+    struct rlk_cohort *cohort =
+        rlk_cohorts_find(&engine->cohorts, operation->key, &holding->lease);
+    if (!cohort || status != RLK_LETS_GO || engine->is_stopping)
+        return false;
+    struct rlk_lock *next =
+        rlk_cohort_pass_on(cohort, atomic_load(&holding->deadline_ms), rlk_clock_ms());
+    if (!next)
+        return false;
+    rlk_holding_conclude(holding, RLK_RELEASED, RLK_NOT_LOST);
+    rlk_loop_touch(engine->loop, next);
+    note_moved(engine, rlk_owner(next, struct rlk_operation, lock));
+    return true;
 }
 
 static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
 {
     struct rlk_lock *lock = &operation->lock;
+    if (operation->kind == RLK_RELEASE && operation->holding && pass_on(engine, operation)) {
+        end_at_once(engine, operation, RLK_RELEASED);
+        return;
+    }
     if (operation->is_decided) /* a machine that has only to be finished */
         lock->quorum = rlk_loop_quorum(engine->loop);
     else
@@ -367,7 +418,7 @@ static void begin(struct rlk_engine *engine, struct rlk_operation *operation)
     lock->inquiry = operation->inquiry;
     lock->renewed_by_another = true;
     if (!rlk_loop_attach(engine->loop, lock)) {
-        fail_at_once(engine, operation);
+        end_at_once(engine, operation, RLK_UNAVAILABLE);
         return;
     }
     rlk_list_append(&engine->running, &operation->running);
@@ -537,6 +588,21 @@ static int64_t prepare(struct rlk_engine *engine)
     return until_ms;
 }
 
+/* Their time is over: from here on the next in line asks the nodes. */
+static void close_cohorts(struct rlk_engine *engine)
+{
+    struct rlk_cohort *cohort;
+    int64_t now_ms = rlk_clock_ms();
+    while ((cohort = rlk_cohorts_due(&engine->cohorts, now_ms)) != NULL) {
+        struct rlk_lock *next = rlk_cohorts_close(cohort);
+        if (!next || next->state != RLK_STANDING_BY)
+            continue;
+        rlk_loop_top_up(engine->loop);
+        rlk_lock_take_turn(next, true, now_ms);
+        rlk_loop_touch(engine->loop, next);
+    }
+}
+
 /* Those that linger are looked at again with every turn. */
 static int64_t resume_lingering(struct rlk_engine *engine)
 {
@@ -560,6 +626,7 @@ static void *run(void *argument)
         if (stop_at_ms != RLK_NEVER)
             wind_up(engine);
         rlk_watchdog_time(&engine->watchdog);
+        close_cohorts(engine);
         int64_t until_ms = prepare(engine);
         end_holdings(engine);
         if (may_stop(engine, stop_at_ms)) {
@@ -568,6 +635,7 @@ static void *run(void *argument)
             return NULL;
         }
         until_ms = rlk_earlier(until_ms, rlk_watchdog_next_time(&engine->watchdog));
+        until_ms = rlk_earlier(until_ms, rlk_cohorts_next_time(&engine->cohorts));
         until_ms = rlk_earlier(rlk_earlier(until_ms, stop_at_ms), resume_lingering(engine));
         if (!fall_asleep(engine, &until_ms))
             continue;
@@ -688,6 +756,7 @@ static void free_engine(struct rlk_engine *engine)
     if (engine->wake_fd >= 0)
         close(engine->wake_fd);
     rlk_loop_free(engine->loop);
+    rlk_cohorts_free(&engine->cohorts);
     rlk_lines_free(&engine->lines);
     rlk_watchdog_free(&engine->watchdog);
     pthread_mutex_destroy(&engine->mutex);
@@ -716,6 +785,7 @@ struct rlk_engine *rlk_engine_start(const struct rlk_settings *settings)
     engine->loop = rlk_loop_new(settings);
     rlk_random_bytes(&seed, sizeof seed);
     rlk_lines_init(&engine->lines, seed);
+    rlk_cohorts_init(&engine->cohorts, &engine->lines);
     init_lists(engine);
     rlk_watchdog_init(&engine->watchdog, engine->loop);
     pthread_mutex_init(&engine->mutex, NULL);

@@ -64,6 +64,7 @@ struct rlk_terms rlk_check_terms(lua_State *L, int first)
         .renew = lua_toboolean(L, first + 3),
         .fair = lua_toboolean(L, first + 4),
         .at_least_ms = rlk_milliseconds(luaL_checknumber(L, first + 5)),
+        .cohort = lua_toboolean(L, first + 6),
     };
     luaL_argcheck(L, is_ttl(terms.ttl_ms), first, "ttl out of range");
     luaL_argcheck(L, terms.wait_ms >= 0, first + 1, "wait out of range");

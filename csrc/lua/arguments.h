@@ -18,7 +18,7 @@ double rlk_number_field(lua_State *L, const char *name);
 bool rlk_boolean_field(lua_State *L, const char *name);
 const char *rlk_string_field(lua_State *L, const char *name); /* kept alive by the table */
 
-/* Six arguments: ttl, wait, max_hold in seconds; renew, fair; at_least in seconds. */
+/* Seven arguments: ttl, wait, max_hold in seconds; renew, fair; at_least in seconds; cohort. */
 struct rlk_terms rlk_check_terms(lua_State *L, int first);
 /* Four arguments, or none to look at a lock: "inspect", "break" or "scan"; a word, which is borrowed;
  * whether all; and for each node the cursor (of a scan), or nil where it is not asked. */

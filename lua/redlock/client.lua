@@ -46,13 +46,14 @@ local function new_lock(self, name, opts, level)
     end
     local terms = companion.terms
     return core.lock(self.handle, self.prefix, name, companion,
-        terms.ttl, terms.wait, terms.max_hold, terms.renew, terms.fair, terms.at_least)
+        terms.ttl, terms.wait, terms.max_hold, terms.renew, terms.fair, terms.at_least,
+        terms.cohort)
 end
 
 --- Makes a lock object that is acquired later, and again.
 -- @tparam string name 1 to 512 bytes, any of them
 -- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold`, `at_least` in seconds, `renew`, `fair`,
--- `detach`; they hold for every acquire
+-- `cohort`, `detach`; they hold for every acquire
 -- @treturn redlock.Lock
 function Client:lock(name, opts)
     check_self(self, "lock")
@@ -62,7 +63,7 @@ end
 --- Acquires a lock, waiting for it if need be.
 -- @tparam string name 1 to 512 bytes, any of them
 -- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold`, `at_least` in seconds, `renew`, `fair`,
--- `detach`
+-- `cohort`, `detach`
 -- @treturn[1] redlock.Lock
 -- @treturn[2] nil
 -- @treturn[2] string message

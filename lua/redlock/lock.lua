@@ -41,7 +41,7 @@ end
 
 --- Acquires the lock, waiting for it if need be.
 -- @tparam[opt] table opts any of `wait`, `ttl`, `max_hold`, `at_least` in seconds, `renew`, `fair`,
--- `detach`
+-- `cohort`, `detach`
 -- @treturn[1] redlock.Lock itself
 -- @treturn[2] nil
 -- @treturn[2] string message
@@ -55,7 +55,7 @@ function Lock:acquire(opts)
     local result, votes, cause
     if opts then
         result, votes, cause = host.acquire(self, terms.detach, terms.ttl, terms.wait,
-            terms.max_hold, terms.renew, terms.fair, terms.at_least)
+            terms.max_hold, terms.renew, terms.fair, terms.at_least, terms.cohort)
     else
         result, votes, cause = host.acquire(self, terms.detach)
     end

@@ -116,6 +116,7 @@ local term_rules = {
     renew = boolean,
     max_hold = seconds(0, math.huge),
     fair = boolean,
+    cohort = boolean,
     detach = boolean,
     at_least = seconds(0, SECONDS_MAX),
 }
@@ -126,6 +127,7 @@ local term_defaults = {
     renew = true,
     max_hold = math.huge,
     fair = false,
+    cohort = false,
     detach = false,
     at_least = 0,
 }
@@ -249,6 +251,7 @@ function options.terms(given, defaults, level)
         max_hold = read(given, "max_hold", term_rules, defaults, level),
         renew = read(given, "renew", term_rules, defaults, level),
         fair = read(given, "fair", term_rules, defaults, level),
+        cohort = read(given, "cohort", term_rules, defaults, level),
         detach = read(given, "detach", term_rules, defaults, level),
         at_least = read(given, "at_least", term_rules, defaults, level),
     }

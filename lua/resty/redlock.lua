@@ -220,8 +220,8 @@ end
 -- names have nothing to do with each other
 -- @tparam[opt] table opts `exptime` (the lease, by default 30) and `timeout` (how long `lock`
 -- waits, by default 5; at most `exptime`; 0: it tries once) in seconds; `renew` (by default false:
--- the lease is a hard limit), `max_hold`, `fair`, `detach`, `at_least` as for redlock. `step`, `ratio` and
--- `max_step` are taken and have no use
+-- the lease is a hard limit), `max_hold`, `fair`, `cohort`, `detach`, `at_least` as for redlock. `step`,
+-- `ratio` and `max_step` are taken and have no use
 -- @treturn[1] resty.redlock.Lock
 -- @treturn[2] nil
 -- @treturn[2] string "dictionary not found", where the name is none
@@ -348,7 +348,8 @@ redlock.lock, redlock.unlock, redlock.expire = methods.lock, methods.unlock, met
 --- What stands where `require "resty.lock"` stood: makes locks on these nodes. It may be called in
 -- each request, since a worker has one client for each configuration and keeps it.
 -- @tparam string|table settings as for `redlock.new`. `ttl`, `wait`, `renew` (here by default
--- false), `max_hold`, `fair`, `detach` and `at_least` are what its locks have unless `new` says otherwise
+-- false), `max_hold`, `fair`, `cohort`, `detach` and `at_least` are what its locks have unless `new` says
+-- otherwise
 -- @tparam[opt] table opts as for `redlock.new`
 -- @treturn table with `new`; its `client` is the redlock.Client
 -- @raise what is wrong with the settings, at the caller's line; and at the 65th configuration
@@ -358,7 +359,8 @@ end
 
 local lock_options = {
     exptime = true, timeout = true, step = true, ratio = true, max_step = true, ttl = true,
-    wait = true, renew = true, max_hold = true, fair = true, detach = true, at_least = true,
+    wait = true, renew = true, max_hold = true, fair = true, cohort = true, detach = true,
+    at_least = true,
 }
 
 --- Makes a lock object from one table that has the nodes too.

@@ -443,6 +443,7 @@ static struct rlk_terms check_terms(lua_State *L)
         .renew = boolean_field(L, 2, "renew"),
         .fair = boolean_field(L, 2, "fair"),
         .at_least_ms = whole_field(L, 2, "at_least_ms", 0),
+        .cohort = boolean_field(L, 2, "cohort"),
     };
 }
 
@@ -500,6 +501,21 @@ static int lock_share_verdict(lua_State *L)
 static int lock_copy_reasons(lua_State *L)
 {
     rlk_lock_copy_reasons(check_lock(L), check_other(L));
+    return 0;
+}
+
+/* lock:receive(other, now): what the other owns */
+static int lock_receive(lua_State *L)
+{
+    const struct rlk_lock *other = check_other(L);
+    rlk_lock_receive(check_lock(L), &other->lease, other->deadline_ms, check_whole(L, 3));
+    return 0;
+}
+
+/* lock:note_owner(other, left_ms) */
+static int lock_note_owner(lua_State *L)
+{
+    rlk_lock_note_owner(check_lock(L), &check_other(L)->lease, check_whole(L, 3));
     return 0;
 }
 
@@ -1183,7 +1199,9 @@ static void keep_member(lua_State *L, bool keeps)
 
 static int push_member(lua_State *L, const struct rlk_in_line *place)
 {
-    if (place)
+    if (place && !place->lock)
+        lua_pushliteral(L, "nobody");
+    else if (place)
         rlk_pushwhole(L, place->lock->id);
     else
         lua_pushnil(L);
@@ -1199,6 +1217,15 @@ static int lines_join(lua_State *L)
     return 1;
 }
 
+/* lines:head(lock): its place, and not it, stands before all others for its key */
+static int lines_head(lua_State *L)
+{
+    struct lock *lock = check_member(L);
+    keep_member(L, true);
+    lua_pushboolean(L, rlk_lines_head(check_lines(L), &lock->place, lock->machine.key));
+    return 1;
+}
+
 /* lines:leave(lock) -> the id of who became the first */
 static int lines_leave(lua_State *L)
 {
@@ -1207,7 +1234,7 @@ static int lines_leave(lua_State *L)
     return push_member(L, next);
 }
 
-/* lines:first(lock) -> the id of the first of its line */
+/* lines:first(lock) -> the id of the first of its line; "nobody" who asks */
 static int lines_first(lua_State *L)
 {
     return push_member(L, rlk_line_first(&check_member(L)->place));
@@ -1321,6 +1348,8 @@ static const luaL_Reg lock_methods[] = {
     {"follow", lock_follow},
     {"share_verdict", lock_share_verdict},
     {"copy_reasons", lock_copy_reasons},
+    {"receive", lock_receive},
+    {"note_owner", lock_note_owner},
     {"adopt", lock_adopt},
     {"extend", lock_extend},
     {"release", lock_release},
@@ -1379,10 +1408,10 @@ static const luaL_Reg agenda_methods[] = {
 };
 
 static const luaL_Reg lines_methods[] = {
-    {"join", lines_join},   {"leave", lines_leave},
-    {"first", lines_first}, {"is_first", lines_is_first},
-    {"count", lines_count}, {"free", lines_free},
-    {NULL, NULL},
+    {"join", lines_join},         {"head", lines_head},
+    {"leave", lines_leave},       {"first", lines_first},
+    {"is_first", lines_is_first}, {"count", lines_count},
+    {"free", lines_free},         {NULL, NULL},
 };
 
 __attribute__((visibility("default"))) int luaopen_machine(lua_State *L);

@@ -91,7 +91,8 @@ struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_
     struct rlk_lock *next = cohort->in_line.next ? cohort->in_line.next->lock : NULL;
     int64_t left_ms = deadline_ms - now_ms;
     bool is_open = now_ms < cohort->closes_ms && (lease->fence + 1) % RLK_FENCE_BLOCK != 0;
-    bool is_a_lease = left_ms > 0 && left_ms >= lease->terms.ttl_ms / 2 && left_ms <= lease->terms.ttl_ms;
+    bool is_a_lease =
+        left_ms > 0 && left_ms >= lease->terms.ttl_ms / 2 && left_ms <= lease->terms.ttl_ms;
     if (!next || !is_open || !is_a_lease || !may_receive(next, &lease->terms, now_ms))
         return NULL;
     rlk_lock_receive(next, lease, deadline_ms, now_ms);

@@ -165,8 +165,7 @@ static struct rlk_holding *grant(struct rlk_engine *engine, struct rlk_operation
 static void have_followed(struct rlk_engine *engine, const struct rlk_lock *release)
 {
     int64_t now_ms = rlk_clock_ms();
-    struct rlk_cohort *cohort =
-        rlk_cohorts_find(&engine->cohorts, release->key, &release->lease);
+    struct rlk_cohort *cohort = rlk_cohorts_find(&engine->cohorts, release->key, &release->lease);
     if (cohort)
         rlk_cohorts_close(cohort);
     const struct rlk_in_line *first = rlk_lines_first(&engine->lines, release->key);
@@ -390,8 +389,7 @@ static bool pass_on(struct rlk_engine *engine, struct rlk_operation *operation)
     int status = atomic_load(&holding->status);
     if (status == RLK_HAS_RELEASED)
         return true;
-    struct rlk_cohort *cohort =
-        rlk_cohorts_find(&engine->cohorts, operation->key, &holding->lease);
+    struct rlk_cohort *cohort = rlk_cohorts_find(&engine->cohorts, operation->key, &holding->lease);
     if (!cohort || status != RLK_LETS_GO || engine->is_stopping)
         return false;
     struct rlk_lock *next =
@@ -625,6 +623,7 @@ static void *run(void *argument)
         rlk_loop_settle(engine->loop);
         if (stop_at_ms != RLK_NEVER)
             wind_up(engine);
+        look_at_moved(engine); /* first: what was extended in this turn is not to expire in it */
         rlk_watchdog_time(&engine->watchdog);
         close_cohorts(engine);
         int64_t until_ms = prepare(engine);

@@ -177,7 +177,8 @@ int64_t rlk_holding_remaining_us(struct rlk_holding *holding)
 {
     if (atomic_load(&holding->status) != RLK_HOLDS || holding->generation != rlk_fork_generation())
         return 0;
-    int64_t left_us = atomic_load(&holding->deadline_ms) * 1000 - rlk_clock_us();
+    int64_t now_us = rlk_clock_us(); /* first, so that what extends it meanwhile counts */
+    int64_t left_us = atomic_load(&holding->deadline_ms) * 1000 - now_us;
     if (left_us > 0)
         return left_us;
     rlk_holding_end(holding, RLK_LOST_EXPIRED);

@@ -64,6 +64,21 @@ describe("a line", function()
         assert.equal(1, lines:leave(locks[2]))
     end)
 
+    it("is headed by a place that asks nobody, before all who are there and who come", function()
+        local lines, locks = machine.lines(1), locks_for { "a", "a", "a", "b" }
+        lines:join(locks[1])
+        assert.is_true(lines:head(locks[2]))
+        lines:join(locks[3])
+        assert.is_true(lines:head(locks[4]))
+        assert.same({ "nobody", "nobody", "nobody", "nobody" }, first_of_each(lines, locks))
+        assert.is_false(lines:is_first(locks[1]))
+        assert.equal(2, lines:count())
+        assert.equal(1, lines:leave(locks[2]))
+        assert.equal(3, lines:leave(locks[1]))
+        assert.is_nil(lines:leave(locks[4]))
+        assert.equal(1, lines:count())
+    end)
+
     it("is not left by who stands in none", function()
         local lines, locks = machine.lines(1), locks_for { "a", "a" }
         lines:join(locks[1])

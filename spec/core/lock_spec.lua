@@ -339,16 +339,24 @@ describe("a ballot", function()
         return { reason = "outbid", fence = fence }
     end
 
-    it("is the wall clock when nothing higher is known", function()
-        local d = driver.new { highest_fence = 5 }
-        d:acquire()
-        assert.equal(d.wall_us, d.lock.fence)
+    -- What lies between two multiples is for local owners.
+    local BLOCK = 64
+
+    it("is the wall clock, rounded up to a block, when nothing higher is known", function()
+        for later_us = 0, 2 * BLOCK do
+            local d = driver.new { highest_fence = 5 }
+            d.wall_us = d.wall_us + later_us
+            d:acquire()
+            assert.equal(math.ceil(d.wall_us / BLOCK) * BLOCK, d.lock.fence)
+        end
     end)
 
-    it("is one above the highest that is known when the wall clock is behind", function()
-        local d = driver.new { highest_fence = 1.8e15 }
-        d:acquire()
-        assert.equal(1.8e15 + 1, d.lock.fence)
+    it("is the next block above the highest that is known when the wall clock is behind", function()
+        for above = 0, BLOCK - 1 do
+            local d = driver.new { highest_fence = 1.8e15 + above }
+            d:acquire()
+            assert.equal(1.8e15 + BLOCK, d.lock.fence)
+        end
     end)
 
     it("rises though the wall clock stands still", function()
@@ -385,7 +393,7 @@ describe("a ballot", function()
         local other = d.quorum:lock("other", { id = 2 })
         d:top_up()
         other:acquire({}, d.now)
-        assert.equal(1.9e15 + 1, other.fence)
+        assert.equal(1.9e15 + BLOCK, other.fence)
     end)
 
     it("that is too low is raised above the highest, at once and with a fresh token", function()
@@ -395,17 +403,17 @@ describe("a ballot", function()
         d:answer(2, outbid(1.9e15))
         assert.equal("pending", d.lock.outcome)
         assert.equal("acquiring", d.lock.state)
-        assert.equal(1.9e15 + 1, d.lock.fence)
+        assert.equal(1.9e15 + BLOCK, d.lock.fence)
         assert.not_equal(first, d.lock.token)
         d:answer_everything "granted"
         assert.equal("acquired", d.lock.outcome)
-        assert.equal(1.9e15 + 1, d.lock.fence)
+        assert.equal(1.9e15 + BLOCK, d.lock.fence)
     end)
 
     it("is raised on a single node too, with no wait", function()
         local d = driver.new { nodes = 1 }:acquire():answer_all(outbid(1.8e15))
         local request = d:pull()[1]
-        assert.same({ "acquire", 1.8e15 + 1 }, { request.kind, request.fence })
+        assert.same({ "acquire", 1.8e15 + BLOCK }, { request.kind, request.fence })
     end)
 
     it("is raised when it granted on some nodes, and those are released first", function()

@@ -628,7 +628,7 @@ describe("a wake-up", function()
 
     it("tells the highest ballot, and the next is above it", function()
         local d = waiter { nodes = 1 }:put("wake", 1, 1.9e15)
-        assert.equal(1.9e15 + 1, d.lock.fence)
+        assert.equal(1.9e15 + 64, d.lock.fence) -- the next block
     end)
 
     it("during an attempt brings another at once, if that one fails", function()
@@ -914,6 +914,70 @@ describe("who stands by", function()
             assert.equal("standing_by", second.lock.state)
             second:put "time"
             assert.equal("timeout", second.lock.outcome)
+        end)
+    end)
+
+    describe("and receives the lease of an owner of its process", function()
+        local function owner_and_next(ttl_ms)
+            local d = driver.owner(nil, { ttl_ms = 2000 })
+            return d, behind(d, { wait_ms = 60000, ttl_ms = ttl_ms or 2000 })
+        end
+
+        it("owns it at once, by the same token until the same moment, with the next fence", function()
+            local d, second = owner_and_next()
+            d.now = d.now + 40
+            second:put("receive", d.lock)
+            assert.same({ "owned", "acquired", NONE },
+                { second.lock.state, second.lock.outcome, second.lock:wants() })
+            assert.same({ d.lock.token, d.lock.fence + 1, d.lock.nodes },
+                { second.lock.token, second.lock.fence, second.lock.nodes })
+            assert.equal(d.lock:remaining(d.now), second.lock:remaining(d.now))
+        end)
+
+        it("passes it on in the same way", function()
+            local d, second = owner_and_next()
+            local third = behind(d)
+            second:put("receive", d.lock)
+            third:put("receive", second.lock)
+            assert.same({ d.lock.token, d.lock.fence + 2 }, { third.lock.token, third.lock.fence })
+        end)
+
+        it("renews it by its own terms, from then on", function()
+            local d = driver.owner(nil, { ttl_ms = 2000 })
+            local second = behind(d, { wait_ms = 60000, ttl_ms = 2000, renew = true })
+            d.now = d.now + 90
+            second:put("receive", d.lock)
+            local due_ms = second.lock:next_time()
+            assert.is_true(due_ms > d.now + 600 and due_ms <= d.now + 667)
+            d.now = due_ms
+            second:put "time"
+            local request = second.lock:next_request(1, d.now)
+            assert.same({ "extend", d.lock.token }, { request.kind, request.token })
+        end)
+
+        it("holds it for as long as it said itself", function()
+            local d = driver.owner(nil, { ttl_ms = 2000 })
+            local second = behind(d, { wait_ms = 60000, ttl_ms = 2000, renew = true, max_hold_ms = 9 })
+            second:put("receive", d.lock)
+            assert.equal(d.now + d.lock:remaining(d.now), second.lock:next_time()) -- no renewal
+        end)
+
+        it("releases it on every node that may bear the token", function()
+            local d, second = owner_and_next()
+            second:put("receive", d.lock):put "release"
+            for node = 1, 3 do
+                local request = second.lock:next_request(node, d.now)
+                assert.same({ "release", d.lock.token }, { request.kind, request.token })
+            end
+        end)
+
+        it("would be told by the nodes that it is held, as long as it stands by", function()
+            local d, second = owner_and_next()
+            second.lock:note_owner(d.lock, 1234)
+            for node = 1, 3 do
+                local tally = second.lock:tally(node)
+                assert.same({ "held", 1234 }, { tally.reason, tally.ttl_ms })
+            end
         end)
     end)
 

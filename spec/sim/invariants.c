@@ -60,6 +60,10 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                         .sentence =
                             "waiters of one client get a lock in the order in which they asked",
                         .holds_always = true},
+    [SIM_COHORT_BOUNDED] = {.name = "cohort bounded",
+                            .sentence = "a lease is passed on within one client alone, for 100 ms, "
+                                        "and to those who wanted as long a one",
+                            .holds_always = true},
     [SIM_ONE_WOKEN] = {.name = "one woken",
                        .sentence = "a command wakes one waiter at most",
                        .holds_always = true},

@@ -25,6 +25,7 @@ enum sim_invariant {
     SIM_RENEWAL_STOPS,
     SIM_FAIR_ORDER,
     SIM_LINE_ORDER,
+    SIM_COHORT_BOUNDED,
     SIM_ONE_WOKEN,
     SIM_PROMPT,
     SIM_QUEUE_CLEAN,

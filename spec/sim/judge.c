@@ -14,6 +14,7 @@
 #include "report.h"
 
 #define TOLD_WITHIN_US 1000 /* of a verdict; threads are woken within less */
+#define COHORT_US 102000    /* that a lease is passed on for, by the slowest clock */
 
 struct sim_verdict sim_verdict;
 
@@ -143,7 +144,7 @@ static bool is_newer(const struct tenure *newer, const struct tenure *older)
 {
     bool is_by_order = sim.profile == SIM_SOUND && !sim_token_is_robbed(newer->token) &&
                        !sim_token_is_robbed(older->token);
-    return newer->lock == older->lock && (is_by_order || newer->asked_us > older->granted_us);
+    return newer->lock == older->lock && (is_by_order || newer->lease_us > older->granted_us);
 }
 
 /* Of what was believed in: a grant that came too late is nobody's. */
@@ -177,6 +178,20 @@ static bool is_renewed(const struct rlk_terms *terms)
            terms->ttl_ms * 1000 >= 40 * (sim.mix.latency_us + sim.mix.jitter_us);
 }
 
+/* It was passed on, and then the nodes were asked up to 100 ms before. */
+static void note_lease(struct tenure *tenure, const struct rlk_lease *lease)
+{
+    tenure->was_passed_on = lease->fence % RLK_FENCE_BLOCK != 0;
+    tenure->is_in_cohort = lease->terms.cohort;
+    tenure->ttl_ms = lease->terms.ttl_ms;
+    tenure->lease_us = tenure->asked_us - (tenure->was_passed_on ? COHORT_US : 0);
+    sim_count.passed_on += tenure->was_passed_on;
+    sim_judge_check(SIM_COHORT_BOUNDED, !tenure->was_passed_on || lease->terms.cohort,
+                    "%s received %s, and is in no cohort",
+                    sim_process_name(sim_number_of(tenure->process)),
+                    sim_lock_name(tenure->lock, NULL));
+}
+
 int sim_judge_granted(int wait, struct rlk_holding *holding)
 {
     tenures = sim_memory_grow(tenures, &capacity, (size_t)count + 1, sizeof *tenures);
@@ -204,6 +219,7 @@ int sim_judge_granted(int wait, struct rlk_holding *holding)
     first_open[sim_number_of(process)] = number;
     tenure->deadline_us = true_deadline(tenure);
     tenure->kept_until_us = tenure->at_least_ms > 0 ? kept_until(tenure) : 0;
+    note_lease(tenure, &holding->lease);
     tenure->token = sim_token_of(tenure->name, number);
     sim_count.grants++;
     sim_history_process(process, "owns %s, fence %lld, token %.4s, for %lld ms",
@@ -230,6 +246,12 @@ static void end(struct tenure *tenure)
     tenure->has_ended = true;
     if (tenure->ended_us == SIM_NEVER)
         tenure->ended_us = sim.now_us;
+}
+
+bool sim_may_be_passed_on(const struct tenure *tenure)
+{
+    return tenure->has_ended && tenure->is_in_cohort &&
+           sim_waits_may_receive(tenure->process, tenure->lock, tenure->granted_us);
 }
 
 static void judge_loss(const struct tenure *tenure, enum rlk_status status)
@@ -439,8 +461,10 @@ void sim_judge_released(int number, enum rlk_outcome outcome)
         judge_keep(tenure);
         return;
     }
-    sim_waits_released(tenure->lock, tenure->released_us);
-    sim_judge_check(SIM_RELEASED, standing < majority,
+    bool is_passed_on = standing >= majority && sim_may_be_passed_on(tenure);
+    if (!is_passed_on)
+        sim_waits_released(tenure->lock, tenure->released_us);
+    sim_judge_check(SIM_RELEASED, standing < majority || is_passed_on,
                     "%s has released %s, and its token stands on %d nodes",
                     sim_process_name(sim_number_of(tenure->process)),
                     sim_lock_name(tenure->lock, NULL), standing);

@@ -43,7 +43,7 @@ static inline bool sim_is_judged(enum sim_invariant invariant)
 /* ---- by programs, on their threads ---- */
 
 int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms *terms);
-void sim_judge_answered(int wait, enum rlk_outcome outcome);
+void sim_judge_answered(int wait, enum rlk_outcome outcome, const struct rlk_holding *holding);
 void sim_judge_gives_up(int wait);
 
 /* The next wait of this process for this lock goes on where this one ended. */

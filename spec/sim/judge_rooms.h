@@ -18,6 +18,11 @@ struct tenure {
     int64_t max_hold_ms;
     bool is_renewed;  /* as long as that */
     int64_t asked_ms; /* by its process's clock */
+    bool is_in_cohort;
+    bool was_passed_on;     /* to it, by another of its cohort; then it asked when it received it */
+    int64_t lease_us;       /* true time: not before then were the nodes asked for its token */
+    int64_t first_asked_ms; /* by the first of its cohort that is known */
+    int64_t ttl_ms;
     int64_t at_least_ms;
     int64_t kept_until_us; /* nobody else is to have it before, by its process's clock */
     int64_t released_us;   /* when its release began */
@@ -49,8 +54,13 @@ bool sim_judge_is_owned(int lock, struct tenure **owner);
 void sim_tokens_begin(void);
 void sim_tokens_end(void);
 
-/* The number of a token that was granted to the tenure. */
+/* The number of a token that was granted to the tenure, and, where that was passed on, to others
+ * before. */
 int sim_token_of(const char *bytes, int tenure);
+
+/* Somebody else of its owner's cohort has received it, or may have: who has not been told yet, or did
+ * not wait for it any more. */
+bool sim_may_be_passed_on(const struct tenure *tenure);
 
 /* How long a node keeps a token that it is told to keep for so long, at most. */
 int64_t sim_longest_keep_us(int64_t keep_us);
@@ -81,6 +91,9 @@ void sim_waits_die(const struct sim_process *process);
 struct sim_process *sim_wait_process(int wait);
 int sim_wait_lock(int wait);
 int64_t sim_wait_asked_us(int wait); /* true time */
+
+/* Somebody of the process has waited for the lock since then, and would receive it from an owner. */
+bool sim_waits_may_receive(const struct sim_process *process, int lock, int64_t since_us);
 
 /* Since it was asked for. */
 bool sim_wait_was_stopped(int wait);

@@ -115,7 +115,7 @@ static bool acquire(struct loop *loop, struct task *task, struct rlk_terms terms
     task->operation = rlk_client_submit_acquire(loop->client, sim_program_key(task->lock), &terms,
                                                 loop->outbox, number_of(loop, task));
     if (!task->operation) {
-        sim_judge_answered(task->wait, RLK_UNAVAILABLE);
+        sim_judge_answered(task->wait, RLK_UNAVAILABLE, NULL);
         if (task->is_last)
             sim_judge_asks_again(task->wait);
         rest(loop, task, sim_program_pause_us());
@@ -147,7 +147,7 @@ static void watch(struct loop *loop, struct task *task)
 
 static void on_acquired(struct loop *loop, struct task *task, enum rlk_outcome outcome)
 {
-    sim_judge_answered(task->wait, outcome);
+    sim_judge_answered(task->wait, outcome, task->holding);
     if (outcome != RLK_ACQUIRED) {
         if (task->is_last)
             sim_judge_asks_again(task->wait);

@@ -141,6 +141,17 @@ static void draw_step(struct sim_mix *mix, struct sim_random *random)
         mix->tasks[i] = SIM_TASKS_MAX;
 }
 
+/* Owners who may pass a lease on, and enough of them in one process to do so. */
+static void draw_cohort(struct sim_mix *mix, struct sim_random *random)
+{
+    mix->any_cohort = in_percent(random, 30);
+    if (!mix->any_cohort || !in_percent(random, 60))
+        return;
+    mix->locks = 1;
+    mix->is_loop[0] = true;
+    mix->tasks[0] = SIM_TASKS_MAX;
+}
+
 static void draw_times(struct sim_mix *mix, struct sim_random *random)
 {
     mix->ttl_ms = draw_log(random, 40, 10000);
@@ -262,6 +273,7 @@ void sim_mix_draw(struct sim_mix *mix, enum sim_profile profile, struct sim_rand
     struct sim_random beside = *random; /* what is drawn next stays the same */
     mix->any_at_least = in_percent(&beside, 35);
     draw_step(mix, &beside);
+    draw_cohort(mix, &beside);
 }
 
 /* ---- for people ---- */
@@ -280,11 +292,12 @@ void sim_mix_print(const struct sim_mix *mix, FILE *out)
     fprintf(out, "  %d nodes, %d locks;", mix->nodes, mix->locks);
     print_processes(mix, out);
     fprintf(out, "; %d rounds%s\n", mix->rounds, mix->in_step_us ? ", in step" : "");
-    fprintf(out, "  ttl %lld ms%s%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
+    fprintf(out, "  ttl %lld ms%s%s%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
             (long long)mix->ttl_ms, mix->mixed_ttls ? " and less" : "",
             mix->any_at_least ? ", some at least for a part of that" : "",
-            (long long)mix->timeout_ms, 10LL, (long long)(mix->latency_us + mix->jitter_us),
-            (long long)mix->guard_ms, mix->young ? ", nodes just started" : "");
+            mix->any_cohort ? ", some in cohorts" : "", (long long)mix->timeout_ms, 10LL,
+            (long long)(mix->latency_us + mix->jitter_us), (long long)mix->guard_ms,
+            mix->young ? ", nodes just started" : "");
     fprintf(out, "  clocks: clients to %lld ppm, nodes to %lld ppm; wall clocks to %.3f s\n",
             (long long)mix->client_ppm, (long long)mix->node_ppm, (double)mix->wall_us / 1e6);
     fprintf(out, "  faults for %.3f s:\n", (double)mix->faults_us / 1e6);

@@ -77,6 +77,7 @@ struct rlk_terms sim_program_terms(void)
     terms.fair = mix->all_fair || (mix->any_fair && sim_below(2) == 0);
     if (mix->any_at_least && sim_below(2) == 0)
         draw_at_least(&terms);
+    terms.cohort = mix->any_cohort && sim_below(4) > 0;
     return terms;
 }
 
@@ -89,6 +90,7 @@ struct rlk_terms sim_program_last_terms(void)
         .fence_ttl_s = RLK_FENCE_TTL_S,
         .renew = sim_below(2) == 0,
         .fair = sim.mix.all_fair,
+        .cohort = sim.mix.any_cohort,
     };
 }
 

@@ -76,6 +76,7 @@ static void print_total(const struct sim_report *report, double took, double wor
         {"events", report->events},
         {"asked", report->waits},
         {"granted", report->grants},
+        {"of them passed on", report->passed_on},
         {"extended", report->extensions},
         {"lost", report->losses},
         {"released", report->releases},

@@ -14,7 +14,8 @@
 /* Numbers that add up. */
 struct sim_report {
     uint64_t schedules, events;
-    uint64_t grants, losses, releases, extensions, renewals, waits, wakes, writes, refused_writes;
+    uint64_t grants, passed_on, losses, releases, extensions, renewals, waits, wakes, writes,
+        refused_writes;
     uint64_t double_holders, stale_writes;   /* that the store took */
     uint64_t by_fault[SIM_FAULTS];           /* how often it struck */
     uint64_t schedules_by_fault[SIM_FAULTS]; /* in how many */

@@ -24,7 +24,7 @@ static bool acquire(struct script *script, int lock, struct rlk_terms terms)
     script->wait = sim_judge_asks(script->process, lock, &terms);
     enum rlk_outcome outcome =
         rlk_client_acquire(script->client, sim_program_key(lock), &terms, &script->holding);
-    sim_judge_answered(script->wait, outcome);
+    sim_judge_answered(script->wait, outcome, script->holding);
     if (outcome != RLK_ACQUIRED)
         return false;
     script->tenure = sim_judge_granted(script->wait, script->holding);

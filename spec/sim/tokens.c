@@ -125,12 +125,32 @@ static int find(const char *bytes)
     }
 }
 
-int sim_token_of(const char *bytes, int tenure)
+/* Not every owner before has been heard of: who waits no longer passes it on unseen. */
+static void judge_succession(const struct tenure *last, const struct tenure *next)
+{
+    sim_judge_check(SIM_TOKEN_FRESH, next->was_passed_on && last->fence < next->fence,
+                    "token %.4s is granted twice", next->name);
+    bool is_theirs = last->process == next->process && last->lock == next->lock &&
+                     last->is_in_cohort && last->has_ended && last->ttl_ms == next->ttl_ms &&
+                     last->fence / RLK_FENCE_BLOCK == next->fence / RLK_FENCE_BLOCK;
+    bool is_in_time = next->asked_ms < last->first_asked_ms + 100;
+    sim_judge_check(SIM_COHORT_BOUNDED, is_theirs && is_in_time,
+                    "%s passes %s on to %s with fence %" PRId64 ", %" PRId64 " ms after its lease",
+                    sim_process_name(sim_number_of(last->process)), sim_lock_name(last->lock, NULL),
+                    sim_process_name(sim_number_of(next->process)), next->fence,
+                    next->asked_ms - last->first_asked_ms);
+}
+
+int sim_token_of(const char *bytes, int number)
 {
     int token = find(bytes);
-    sim_judge_check(SIM_TOKEN_FRESH, tokens[token].tenure == NOBODY, "token %.4s is granted twice",
-                    bytes);
-    tokens[token].tenure = tenure;
+    struct tenure *tenure = sim_tenure(number);
+    const struct tenure *last =
+        tokens[token].tenure == NOBODY ? NULL : sim_tenure(tokens[token].tenure);
+    if (last)
+        judge_succession(last, tenure);
+    tenure->first_asked_ms = last ? last->first_asked_ms : tenure->asked_ms;
+    tokens[token].tenure = number;
     return token;
 }
 
@@ -178,7 +198,7 @@ void sim_judge_backing(int number)
     if (sim.profile == SIM_BROKEN || until_us == 0)
         return;
     for (int node = 0; node < sim.mix.nodes; node++)
-        backing += sim.nodes[node].forgot_us >= tenure->asked_us ||
+        backing += sim.nodes[node].forgot_us >= tenure->lease_us ||
                    (tokens[tenure->token].robbed & bit(node)) ||
                    stands(tenure->token, node, tenure->lock, until_us);
     sim_judge_check(SIM_BACKED, 2 * backing > sim.mix.nodes,
@@ -226,7 +246,7 @@ static bool is_given_up(const struct sim_connection *connection)
 static void on_arrival(int node, int lock, int number, const struct sim_connection *connection)
 {
     struct token *token = &tokens[number];
-    int64_t ballot = seen[node][lock].fence;
+    int64_t ballot = seen[node][lock].fence / RLK_FENCE_BLOCK * RLK_FENCE_BLOCK;
     if (is_given_up(connection))
         token->late |= bit(node);
     if (connection)
@@ -254,10 +274,12 @@ static void on_extension(int node, int lock, int number, const struct sim_connec
     struct token *token = &tokens[number];
     if (is_given_up(connection))
         token->late |= bit(node);
-    if (token->tenure == NOBODY || !connection || connection->was_short)
+    if (token->tenure == NOBODY)
         return;
     const struct tenure *tenure = sim_tenure(token->tenure);
     token->is_prolonged |= tenure->has_ended;
+    if (!connection || connection->was_short || sim_may_be_passed_on(tenure))
+        return;
     int64_t turn_us = connection->unread_turn_us;
     sim_judge_check(SIM_RENEWAL_STOPS, turn_us <= tenure->ended_us,
                     "%s renews %s %lld us after its end",

@@ -22,6 +22,7 @@ struct wait {
     unsigned joined;     /* nodes, one bit each */
     int64_t passed_us;   /* when one who is not fair last came before it; or long ago */
     bool is_open;
+    int64_t closed_us;
     int64_t since_us; /* asked again and again */
 };
 
@@ -120,8 +121,18 @@ int sim_judge_asks(struct sim_process *process, int lock, const struct rlk_terms
 static void close_wait(struct wait *wait)
 {
     wait->is_open = false;
+    wait->closed_us = sim.now_us;
     while (first_open < count && !waits[first_open].is_open)
         first_open++;
+}
+
+bool sim_waits_may_receive(const struct sim_process *process, int lock, int64_t since_us)
+{
+    for (int i = count - 1; i >= 0; i--)
+        if (waits[i].process == process && waits[i].lock == lock && waits[i].terms.cohort &&
+            waits[i].terms.wait_ms > 0 && (waits[i].is_open || waits[i].closed_us > since_us))
+            return true;
+    return false;
 }
 
 /* ---- in time ---- */
@@ -199,7 +210,7 @@ static bool was_passed(const struct wait *first)
     return sim.now_us < first->passed_us + PASSED_US;
 }
 
-static void judge_order(const struct wait *wait)
+static void judge_order(const struct wait *wait, bool was_passed_on)
 {
     for (int i = first_open; i < count; i++) {
         struct wait *other = &waits[i];
@@ -211,9 +222,10 @@ static void judge_order(const struct wait *wait)
             sim_judge_check(SIM_LINE_ORDER, other > wait, "%s got %s before who asked first",
                             sim_process_name(sim_number_of(wait->process)),
                             sim_lock_name(wait->lock, NULL));
-        if (!same_line && !wait->terms.fair)
+        bool is_fair = wait->terms.fair && !was_passed_on;
+        if (!same_line && !is_fair)
             other->passed_us = sim.now_us;
-        if (!same_line && wait->terms.fair)
+        if (!same_line && is_fair)
             sim_judge_check(SIM_FAIR_ORDER, !comes_first(other, wait) || was_passed(other),
                             "%s got %s before %s", sim_process_name(sim_number_of(wait->process)),
                             sim_lock_name(wait->lock, NULL),
@@ -255,7 +267,7 @@ static void judge_promptness(const struct wait *wait)
                         sim_lock_name(wait->lock, NULL), (long long)(sim.now_us - freed_us) / 1000);
 }
 
-void sim_judge_answered(int number, enum rlk_outcome outcome)
+void sim_judge_answered(int number, enum rlk_outcome outcome, const struct rlk_holding *holding)
 {
     struct wait *wait = &waits[number];
     sim_history_process(wait->process, "is told about %s: %s", sim_lock_name(wait->lock, NULL),
@@ -263,7 +275,7 @@ void sim_judge_answered(int number, enum rlk_outcome outcome)
     judge_time(wait);
     judge_outcome(wait, outcome);
     if (outcome == RLK_ACQUIRED) {
-        judge_order(wait);
+        judge_order(wait, holding->lease.fence % RLK_FENCE_BLOCK != 0);
         judge_promptness(wait);
     }
     close_wait(wait);

@@ -143,7 +143,7 @@ describe("the README", function()
                     seen = seen + 1
                 end
             end
-            assert.equal(13, seen)
+            assert.equal(14, seen)
         end)
     end)
 

@@ -84,7 +84,9 @@ for _, name in ipairs { "cqueues", "luv" } do
 
     describe("in a cohort, under " .. name .. ",", function()
         for _, count in ipairs { 1, 3 } do
-            it(("owners come in order, each with a higher fence, on %d nodes"):format(count), function()
+            local what = "owners come in order, each with a higher fence, on %d nodes"
+            what = what:format(count)
+            it(what, function()
                 local client = nodes:first(count):client()
                 local seen = loop.run(function()
                     return crowd(client, 150, cohort(), function() loop.sleep(0) end)
@@ -105,7 +107,8 @@ for _, name in ipairs { "cqueues", "luv" } do
         end
 
         it("a ballot is good for 64 owners", function()
-            local client, seen = one:client(), nil
+            local client = one:client()
+            local seen
             repeat -- a cohort closes early on a machine that stands still for a moment
                 seen = loop.run(function()
                     return crowd(client, 80, cohort(), function() end)

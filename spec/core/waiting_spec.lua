@@ -923,7 +923,7 @@ describe("who stands by", function()
             return d, behind(d, { wait_ms = 60000, ttl_ms = ttl_ms or 2000 })
         end
 
-        it("owns it at once, by the same token until the same moment, with the next fence", function()
+        it("owns it at once: the same token, the same deadline, the next fence", function()
             local d, second = owner_and_next()
             d.now = d.now + 40
             second:put("receive", d.lock)
@@ -957,7 +957,8 @@ describe("who stands by", function()
 
         it("holds it for as long as it said itself", function()
             local d = driver.owner(nil, { ttl_ms = 2000 })
-            local second = behind(d, { wait_ms = 60000, ttl_ms = 2000, renew = true, max_hold_ms = 9 })
+            local terms = { wait_ms = 60000, ttl_ms = 2000, renew = true, max_hold_ms = 9 }
+            local second = behind(d, terms)
             second:put("receive", d.lock)
             assert.equal(d.now + d.lock:remaining(d.now), second.lock:next_time()) -- no renewal
         end)

@@ -806,8 +806,8 @@ return {
         fault = "what was passed on is released on the nodes as well",
         falls = "never believed longer than real",
         file = "io/engine.c",
-        was = "    note_moved(engine, rlk_owner(next, struct rlk_operation, lock));\n    return true;",
-        is = "    note_moved(engine, rlk_owner(next, struct rlk_operation, lock));\n    return false;",
+        was = "rlk_owner(next, struct rlk_operation, lock));\n    return true;",
+        is = "rlk_owner(next, struct rlk_operation, lock));\n    return false;",
     },
     {
         name = "passed-on-for-ever",

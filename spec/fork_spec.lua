@@ -20,6 +20,10 @@ local PREAMBLE = [[
     local NODE = { nodes = { %q }, timeout = 10 }
     local client = redlock.new(NODE)
 
+    -- Seconds: a lease that is renewed after one of them, and so outlives a machine that stands
+    -- still for a while; and longer than that.
+    local SAFE, LONGER = 3, 3.2
+
     -- The allocator of older address sanitizers cannot bear a fork while another thread allocates:
     -- the child would wait for ever. So there the others have to be asleep.
     local fork = machine.fork
@@ -56,12 +60,20 @@ local PREAMBLE = [[
     end
 
     -- The connections that this process has open.
-    local function print_sockets(label)
-        local pipe = io.popen "ls -l /proc/$PPID/fd"
+    local function sockets()
+        local pipe, list = io.popen "ls -l /proc/$PPID/fd", {}
         for inode in pipe:read("*a"):gmatch("socket:%%[(%%d+)%%]") do
-            print(label .. " " .. inode)
+            list[#list + 1] = inode
         end
         pipe:close()
+        return list
+    end
+
+    local function print_sockets(label, count)
+        wait.wait_until(function() return #sockets() >= count end)
+        for _, inode in ipairs(sockets()) do
+            print(label .. " " .. inode)
+        end
     end
 ]]
 
@@ -70,7 +82,7 @@ local function program(code)
 end
 
 local function run(code)
-    local lines, status, errors = process.run(program(code), 20)
+    local lines, status, errors = process.run(program(code), 60)
     assert.equal(0, status, table.concat(lines, "\n") .. errors)
     return lines
 end
@@ -144,8 +156,8 @@ describe("after fork(), the child", function()
                     local mine = %s
                     local _, _, code = mine:try "job"
                     assert(code == "locked", code)
-                    local other = assert(mine:acquire("other", { ttl = 0.4 }))
-                    wait.sleep(0.9)
+                    local other = assert(mine:acquire("other", { ttl = SAFE }))
+                    wait.sleep(LONGER)
                     assert(other:held())
                     assert(mine:info("other")[1].token == other.token)
                     assert(other:release())
@@ -193,9 +205,9 @@ describe("after fork(), the child", function()
     it("hears wake-ups in an inbox of its own", function()
         node:ask(1, "SET", "job", "foreign", "PX", 60000)
         local parent = process.start(program [[
-            assert(not client:acquire("job", { wait = 0.3 }))
+            assert(not client:acquire("job", { wait = 2 }))
             in_child(function()
-                assert(not client:acquire("job", { wait = 0.3 }))
+                assert(not client:acquire("job", { wait = 2 }))
                 print "both have waited"
                 io.read()
             end)
@@ -210,13 +222,13 @@ describe("after fork(), the child", function()
     it("has no connection in common with its parent", function()
         node:ask(1, "SET", "job", "foreign", "PX", 60000)
         local lines = run [[
-            local lock = assert(client:acquire("renewed", { ttl = 0.3 }))
-            assert(not client:acquire("job", { wait = 0.3 }))
-            print_sockets "parent"
+            local lock = assert(client:acquire("renewed", { ttl = SAFE }))
+            assert(not client:acquire("job", { wait = 2 }))
+            print_sockets("parent", 3)
             in_child(function()
-                local own = assert(client:acquire("child's", { ttl = 0.3 }))
-                assert(not client:acquire("job", { wait = 0.3 }))
-                print_sockets "child"
+                local own = assert(client:acquire("child's", { ttl = SAFE }))
+                assert(not client:acquire("job", { wait = 2 }))
+                print_sockets("child", 3)
                 assert(own:release())
             end)
             assert(lock:release())
@@ -251,15 +263,15 @@ end)
 describe("after fork(), the parent's lock", function()
     it("is still renewed, whatever the child does with the client", function()
         run [[
-            local lock = assert(client:acquire("job", { ttl = 0.4 }))
+            local lock = assert(client:acquire("job", { ttl = SAFE }))
             in_child(function()
-                local other = assert(client:acquire("other", { ttl = 0.4 }))
-                wait.sleep(0.8)
+                local other = assert(client:acquire("other", { ttl = SAFE }))
+                wait.sleep(LONGER)
                 assert(other:held())
                 client:close()
             end)
             assert(lock:held())
-            wait.sleep(0.8)
+            wait.sleep(LONGER)
             assert(lock:held())
             assert(client:info("job")[1].token == lock.token)
             assert(lock:release())
@@ -270,7 +282,7 @@ describe("after fork(), the parent's lock", function()
         local parent = process.start(program [[
             local lock = assert(client:acquire("job", { ttl = 0.5 }))
             in_child(function()
-                local other = assert(client:acquire("other", { ttl = 0.5 }))
+                local other = assert(client:acquire("other", { ttl = SAFE }))
                 print "holds"
                 wait.sleep(60)
                 assert(other:release())

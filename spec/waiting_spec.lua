@@ -9,6 +9,8 @@ local wait = require "support.wait"
 local waiter = require "support.waiter"
 
 local ALONE = 60 -- seconds: a lease that no test outlives
+local LONG = 4 -- seconds: a wait that ends, but not before it was seen
+local CLAIM = 1 -- second for which a claim stands
 
 local nodes, one, client
 
@@ -33,7 +35,7 @@ local function start_crowd(count, order)
 end
 
 local function stand(count, list)
-    return waiter.stand(count, list or one, "job")
+    return waiter.stand(count, list or one, "job", 60)
 end
 
 local function ids(messages)
@@ -157,7 +159,7 @@ describe("waiting processes", function()
         local crowd = start_crowd(100, { count = path })
         assert.is_true(stand(100))
         assert(lock:release())
-        assert(crowd:wait_line("^all ended", 30))
+        assert(crowd:wait_line("^all ended", 60))
         local tenures, seen = waiter.tenures(crowd), {}
         for _, tenure in ipairs(tenures) do
             assert.is_nil(seen[tenure.id])
@@ -184,7 +186,7 @@ describe("waiting processes", function()
             assert(lock:release())
             local last = lock.fence
             for _, child in ipairs(waiters) do
-                assert(child:wait_line("released", 20))
+                assert(child:wait_line("released"))
                 local fence = waiter.tenures(child)[1].fence
                 assert.is_true(fence > last)
                 last = fence
@@ -194,12 +196,12 @@ describe("waiting processes", function()
 
     -- By its polls alone it would need half a minute for so many attempts.
     it("make an attempt whenever they are woken", function()
-        local deadline = wait.now() + 10
         quorum.ask(nodes[1], "SET", "job", "foreign", "PX", 60000)
         start_waiter {}
         assert.is_true(stand(1))
         local channel, id = nodes[1]:cli("ZRANGE", side "queue", 0, 0):match("^(.*)/(%d+)$")
         calls.reset(nodes[1])
+        local deadline = wait.now() + 15
         for turn = 1, 30 do
             assert.equal(1, quorum.ask(nodes[1], "PUBLISH", channel, id .. " 0 job"))
             assert.is_truthy(wait.wait_until(function()
@@ -216,7 +218,7 @@ describe("waiting processes", function()
             assert.is_true(stand(count))
             calls.reset(nodes[1])
             assert(lock:release())
-            assert(crowd:wait_line("^all ended", 30))
+            assert(crowd:wait_line("^all ended", 60))
             local counts, total = calls.count(nodes[1])
             assert.is_true(counts.publish <= 1.5 * count, counts.publish)
             return total / count
@@ -249,7 +251,7 @@ describe("a waiter that is gone", function()
         dead:signal("KILL")
         dead:wait()
         assert(lock:release())
-        assert(living:wait_line("released", 5))
+        assert(living:wait_line("released"))
     end)
 
     it("loses its place when it is stopped, and gets it back when it goes on", function()
@@ -260,33 +262,33 @@ describe("a waiter that is gone", function()
         assert.is_true(stand(2))
         stopped:signal("STOP")
         assert(lock:release())
-        assert(living:wait_line("acquired", 5))
+        assert(living:wait_line("acquired"))
         stopped:signal("CONT")
         assert.is_true(stand(1))
         assert.is_nil(stopped:lines()[2])
         living:tell("go on")
-        assert(stopped:wait_line("released", 5))
+        assert(stopped:wait_line("released"))
     end)
 
     it("leaves the queue of every node when its wait is over", function()
         local lock = assert(nodes:client():acquire("job", { ttl = ALONE }))
-        local child = start_waiter { nodes = nodes:urls(), wait = 1.5 }
+        local child = start_waiter { nodes = nodes:urls(), wait = LONG }
         assert.is_true(stand(1, nodes))
-        assert.matches("timeout:", child:wait_line("failed", 10))
+        assert.matches("timeout:", child:wait_line("failed"))
         assert.is_true(stand(0, nodes))
         assert(lock:release())
     end)
 
     it("passes its claim on when its wait is over before it comes", function()
         quorum.ask(nodes[1], "SET", "job", "foreign", "PX", 60000)
-        local child = start_waiter { wait = 1.5 }
+        local child = start_waiter { wait = LONG }
         assert.is_true(stand(1))
         child:signal("STOP")
         local next_one = inbox.open(nodes[1])
         local freed = one:ask(1, "EVAL", CLAIM_FOR_HEAD, 3, "job", side "queue", side "claim")
         assert.equal(1, freed)
         next_one:join("job", 5, 1)
-        wait.sleep(1.5)
+        wait.sleep(LONG)
         child:signal("CONT")
         assert.equal(5, next_one:next().id)
         assert.matches("failed", child:wait_line("failed"))
@@ -313,24 +315,27 @@ describe("a lock that comes free without a word", function()
         local child = start_waiter {}
         assert.is_true(stand(1))
         quorum.ask(nodes[1], "DEL", "job")
-        assert(child:wait_line("acquired", 5))
+        assert(child:wait_line("acquired"))
     end)
 
     it("is noticed when its lease runs out", function()
         quorum.ask(nodes[1], "SET", "job", "foreign", "PX", 300)
-        local lock = assert(client:acquire("job", { wait = 5 }))
+        local lock = assert(client:acquire("job", { wait = 20 }))
         assert.equal(lock.token, one:ask(1, "GET", "job"))
     end)
 
     it("is not left to a newcomer who is fair, while a living waiter is first", function()
-        local waiting = inbox.open(nodes[1])
-        waiting:join("job", 1, 1)
-        local lock, _, code = client:try("job", { fair = true })
-        assert.is_nil(lock)
-        assert.equal("locked", code)
-        assert.same({ 1 }, ids(waiting:heard()))
-        assert.is_nil((client:try("job", { fair = true })))
-        assert.same({}, waiting:heard())
+        wait.in_time(CLAIM, function()
+            nodes:reset()
+            local waiting = inbox.open(nodes[1])
+            waiting:join("job", 1, 1)
+            local lock, _, code = client:try("job", { fair = true })
+            assert.is_nil(lock)
+            assert.equal("locked", code)
+            assert.same({ 1 }, ids(waiting:heard()))
+            assert.is_nil((client:try("job", { fair = true })))
+            assert.same({}, waiting:heard())
+        end)
     end)
 
     it("is left to a newcomer who is not fair", function()
@@ -353,12 +358,16 @@ describe("a lock that comes free without a word", function()
     end)
 
     it("is had by who is fair once the first does not come to claim it", function()
-        local waiting = inbox.open(nodes[1])
-        waiting:join("job", 1, 1)
-        assert.is_nil((client:try("job", { fair = true })))
-        local left_ms = one:ask(1, "PTTL", side "claim")
-        assert.is_true(left_ms > 0 and left_ms <= 1000, left_ms)
-        assert(client:acquire("job", { fair = true, wait = 10 }))
+        local waiting
+        wait.in_time(CLAIM, function()
+            nodes:reset()
+            waiting = inbox.open(nodes[1])
+            waiting:join("job", 1, 1)
+            assert.is_nil((client:try("job", { fair = true })))
+            local left_ms = one:ask(1, "PTTL", side "claim")
+            assert.is_true(left_ms > 0 and left_ms <= 1000 * CLAIM, left_ms)
+        end)
+        assert(client:acquire("job", { fair = true, wait = 20 }))
         assert.same({ 1 }, ids(waiting:heard()))
     end)
 end)
@@ -378,40 +387,40 @@ describe("the wait", function()
 
     it("for ever outlives a restart of the node, and is woken after it", function()
         local lock = hold()
-        local child = start_waiter { wait = "for ever", timeout = 0.3 }
+        local child = start_waiter { wait = "for ever", timeout = 2 }
         assert.is_true(stand(1))
         nodes[1]:restart { keep_data = true }
         assert.is_truthy(wait.wait_until(function()
             return nodes[1]:cli("PUBSUB", "CHANNELS", "redlock:*") ~= ""
-        end, 10))
+        end))
         assert.is_true(stand(1))
         calls.reset(nodes[1])
         assert(lock:release())
-        assert(child:wait_line("released", 5))
+        assert(child:wait_line("released"))
         assert.equal(1, calls.count(nodes[1]).publish)
     end)
 
     it("ends with the lock when the node has forgotten it", function()
         local lock = hold()
-        local child = start_waiter { timeout = 0.3 }
+        local child = start_waiter { timeout = 2 }
         assert.is_true(stand(1))
         nodes[1]:restart()
         local last = lock.fence
-        assert(child:wait_line("released", 10))
+        assert(child:wait_line("released"))
         assert.is_true(waiter.tenures(child)[1].fence > last)
     end)
 
     it("over five nodes needs not all of them", function()
         nodes[5]:pause()
-        local lock = assert(nodes:client({ timeout = 0.3 }):acquire("job", { ttl = ALONE }))
+        local lock = assert(nodes:client({ timeout = 2 }):acquire("job", { ttl = ALONE }))
         local children = {}
         for index = 1, 2 do
-            children[index] = start_waiter { nodes = nodes:urls(), timeout = 0.3, fair = true }
+            children[index] = start_waiter { nodes = nodes:urls(), timeout = 2, fair = true }
             assert.is_true(stand(index, nodes:first(4)))
         end
         assert(lock:release())
-        assert(children[1]:wait_line("released", 10))
-        assert(children[2]:wait_line("released", 10))
+        assert(children[1]:wait_line("released"))
+        assert(children[2]:wait_line("released"))
         assert.is_true(waiter.tenures(children[1])[1].fence < waiter.tenures(children[2])[1].fence)
     end)
 end)

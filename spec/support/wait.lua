@@ -29,4 +29,23 @@ function wait.wait_until(condition, seconds)
     end
 end
 
+--- Does what can only be true if it is done in time; once more whenever it was not, since then it
+-- says nothing.
+-- @tparam number seconds
+-- @tparam function act raises what is wrong, which is believed if it took less than that
+function wait.in_time(seconds, act)
+    local deadline = wait.now() + 60
+    repeat
+        local began = wait.now()
+        local ok, err = pcall(act)
+        if ok then
+            return
+        end
+        local in_time = wait.now() - began < seconds
+        if in_time or wait.now() > deadline then
+            error(err, 0)
+        end
+    until false
+end
+
 return wait

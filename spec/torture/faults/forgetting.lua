@@ -164,8 +164,15 @@ return function(faults)
         name = "forget-majority", group = "node", takes = 3, profiles = BROKEN,
         what = "three nodes: restarted without their data, too many to be guarded",
         inject = function(on, class)
-            do_each(take_nodes(on, class), restart_empty)
-            return { heal = faults.nothing }
+            local hit, again_at = take_nodes(on, class), 0
+            local function forget()
+                if wait.now() > again_at then
+                    do_each(hit, restart_empty)
+                    again_at = wait.now() + 2 * on.ttl -- old enough to be asked again
+                end
+            end
+            forget()
+            return { heal = faults.nothing, tick = forget, took = has_seen(on, "overlap") }
         end,
     }
 

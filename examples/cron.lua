@@ -32,7 +32,7 @@ end
 
 -- What cron starts on each machine. In real life the run is the hour or the minute that it is for.
 local function be_machine(note, run, ...)
-    local client = redlock.new { nodes = { ... }, ttl = 0.5, wait = 20 }
+    local client = redlock.new { nodes = { ... }, ttl = 3, wait = 60 }
     assert(client:with("report", function(lock)
         if read_last_run(note) >= run then
             print "it was run"

@@ -31,7 +31,7 @@ end
 
 -- What the process does that will be stopped: looks at its lock, is stopped, and writes.
 local function be_slow(store_socket, ...)
-    local client = redlock.new { nodes = { ... }, ttl = 0.5 }
+    local client = redlock.new { nodes = { ... }, ttl = 2 }
     local lock = assert(client:acquire "balance")
     print(lock:held() and "held" or "lost")
     io.stdout:flush()
@@ -62,7 +62,7 @@ local function play()
     local slow = start_slow(store, urls)
     print "the slow one holds the lock, and is stopped before it writes"
     slow:signal("STOP")
-    local lock = assert(client:acquire("balance", { wait = 10 }))
+    local lock = assert(client:acquire("balance", { wait = 20 }))
     print("its lease ran out; the next owner's write is "
         .. (write(store.socket, lock.fence, "next") and "accepted" or "refused"))
     slow:signal("CONT")

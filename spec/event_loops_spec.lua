@@ -10,6 +10,7 @@ local wait = require "support.wait"
 local waiter = require "support.waiter"
 
 local ALONE = 60 -- seconds: a lease that no test outlives
+local SAFE = 3 -- seconds: a lease that outlives a machine that stands still for a while
 local CROWD = 200
 local COUNT_JOBS = "return #redis.call('KEYS', 'job:*')"
 
@@ -123,7 +124,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 see(lock:release())
                 see(lock:extend(5))
                 see(lock:acquire { wait = 0, ttl = 9 })
-                see(lock:remaining() > 8)
+                see(lock:remaining() > 4)
                 see(lock:release())
             end)
 
@@ -431,7 +432,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                     end)
                 end
                 loop.spawn(function() client:acquire("elsewhere", { wait = ALONE }) end)
-                assert(loop.wait_until(function() return had == COUNT end, 30))
+                assert(loop.wait_until(function() return had == COUNT end, ALONE))
                 for index, lock in ipairs(locks) do
                     assert.is_true(lock:held())
                     if index % 100 == 0 then
@@ -453,9 +454,9 @@ for _, name in ipairs { "cqueues", "luv" } do
             it("though the client is open, and a lock held and renewed", function()
                 local client = three:client()
                 local lock = loop.run(function()
-                    return assert(client:acquire("job", { ttl = 0.3 }))
+                    return assert(client:acquire("job", { ttl = SAFE }))
                 end)
-                wait.sleep(0.6)
+                assert.is_true(three:is_renewed(1, "job"))
                 assert.is_true(lock:held())
                 assert(lock:release())
             end)
@@ -508,7 +509,7 @@ for _, name in ipairs { "cqueues", "luv" } do
             end)
 
             it("each is named with its reason", function()
-                local client = three:client { timeout = 0.3 }
+                local client = three:client { timeout = 2 }
                 three[1]:kill()
                 three[2]:pause()
                 loop.run(function()
@@ -581,7 +582,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                     end
                     loop.sleep(0.5)
                     three:revive()
-                    assert(loop.wait_until(function() return had == 10 end, 20))
+                    assert(loop.wait_until(function() return had == 10 end, ALONE))
                 end)
             end)
         end)
@@ -662,7 +663,7 @@ for _, name in ipairs { "cqueues", "luv" } do
         end)
 
         it("a grant is given back by a close that blocks, also while a node is down", function()
-            local client, other = three:client { timeout = 0.5 }, three:client()
+            local client, other = three:client { timeout = 3 }, three:client()
             local held = assert(other:acquire("job", { ttl = ALONE }))
             local results
             loop.run(function()
@@ -723,14 +724,14 @@ for _, name in ipairs { "cqueues", "luv" } do
 
             it("is called once when the lock is deleted on the nodes", function()
                 assert.equal('lost: "job" is gone from the nodes',
-                    told(three:client(), { ttl = 0.6 }, function()
+                    told(three:client(), { ttl = SAFE }, function()
                         three:ask_all("DEL", "job")
                     end))
             end)
 
             it("is called once when another has taken it", function()
                 assert.equal('lost: "job" was taken by another',
-                    told(three:client(), { ttl = 0.6 }, function()
+                    told(three:client(), { ttl = SAFE }, function()
                         hold_elsewhere "job"
                     end))
             end)
@@ -745,7 +746,7 @@ for _, name in ipairs { "cqueues", "luv" } do
 
             it("is called once when all nodes are gone", function()
                 assert.equal('lost: "job" ran out of its lease',
-                    told(three:client { timeout = 0.2 }, { ttl = 0.6 }, function()
+                    told(three:client { timeout = 2 }, { ttl = 0.6 }, function()
                         for _, server in ipairs(three) do
                             server:kill()
                         end
@@ -875,7 +876,7 @@ for _, name in ipairs { "cqueues", "luv" } do
             it("is extended and released outside of it", function()
                 local client = three:client()
                 local lock = loop.run(function() return assert(client:acquire "job") end)
-                assert.equal(3, three:count("job", lock.token))
+                assert.is_true(three:comes_to(3, "job"))
                 assert(lock:extend(50))
                 assert.is_true(lock:remaining() > 40)
                 assert(lock:release())
@@ -894,7 +895,7 @@ for _, name in ipairs { "cqueues", "luv" } do
 
             it("may have been acquired outside of it", function()
                 local client = three:client()
-                local lock = assert(client:acquire("job", { ttl = 0.3 }))
+                local lock = assert(client:acquire("job", { ttl = SAFE }))
                 loop.run(function()
                     assert.is_true(lock:on_lost(error))
                     assert(lock:extend(20))

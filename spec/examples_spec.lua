@@ -67,12 +67,12 @@ describe("the example", function()
 
     it("watchdog.lua keeps a lock through a job that is longer than its lease", function()
         assert.same({
-            "a job of 1.2 s under a lease of 0.4 s",
+            "a job of 3.5 s under a lease of 1.5 s",
             "renew = false: after the job the lock is lost; another owner is told granted; "
                 .. "release says lost",
             "renew = true: after the job the lock is held; another owner is told locked; "
                 .. "release says true",
-            "max_hold = 0.5: after the job the lock is lost; another owner is told granted; "
+            "max_hold = 1.6: after the job the lock is lost; another owner is told granted; "
                 .. "release says lost",
         }, run_example "watchdog")
     end)

@@ -180,7 +180,7 @@ describe("a lock of another kind", function()
     end)
 
     it("that took our key's place is left as it is", function()
-        local lock = assert(client:acquire("order", { ttl = 1.8 }))
+        local lock = assert(client:acquire("order", { ttl = 3 }))
         ask("DEL", "order")
         hold_theirs "order"
         assert.equal("lost", select(3, lock:extend(60)))
@@ -192,7 +192,7 @@ describe("a lock of another kind", function()
     it("that took our key's place is seen by the watchdog", function()
         local locks = {}
         for index = 1, 3 do
-            locks[index] = assert(client:acquire("order " .. index, { ttl = 1.8 }))
+            locks[index] = assert(client:acquire("order " .. index, { ttl = 3 }))
         end
         ask("DEL", "order 2")
         hold_theirs "order 2"

@@ -57,9 +57,9 @@ describe("a node that restarted", function()
     it("does not vote because another's age was heard of late", function()
         set_uptimes(0, 1000, 1000)
         proxies[1]:set { hold_replies = true }
-        local client = client_of(3, { restart_guard = 0.5, timeout = 20 })
+        local client = client_of(3, { restart_guard = 2.5, timeout = 20 })
         assert(assert(client:try "warm"):release())
-        wait.sleep(2.6) -- as old as the guard, and two seconds, until the answer is read
+        wait.sleep(4.6) -- as old as the guard, and two seconds, until the answer is read
         proxies[1]:set { hold_replies = false }
         set_uptime(2, 0)
         proxies[2]:cut { reset = true }
@@ -90,7 +90,7 @@ describe("a node that restarted", function()
     it("cannot make the majority of a second owner", function()
         nodes:ask(1, "SET", "job", "the owner's", "PX", 60000)
         set_uptimes(1000, 3, 1000) -- the second forgot; the third never knew
-        local lock, message, code, votes = client_of(3, { timeout = 1 }):try "job"
+        local lock, message, code, votes = client_of(3, { timeout = 5 }):try "job"
         assert.is_nil(lock)
         assert.equal("locked", code)
         assert.equal(GUARDED, votes[2].vote)
@@ -200,7 +200,7 @@ describe("restart_guard", function()
         local lock = assert(client:acquire("job", terms))
         local voted = wait.wait_until(function()
             return nodes:ask(3, "GET", "job") == lock.token
-        end, expected and 5 or 0.1)
+        end, expected and 20 or 0.1)
         assert(lock:release())
         assert.equal(expected, voted == true)
     end
@@ -250,16 +250,19 @@ describe("a real server", function()
                 end
             end
             return true
-        end, 10))
-        three[3]:restart()
-        local client = three:client { restart_guard = 1 }
-        local lock = assert(client:try "job")
-        assert.is_nil(three:ask(3, "GET", "{job}:fence"))
-        assert.equal(lock.token, three:ask(1, "GET", "job"))
-        assert.is_true(lock:release())
+        end))
+        local client
+        wait.in_time(1, function()
+            three[3]:restart()
+            client = three:client { restart_guard = 1 }
+            local lock = assert(client:try "job")
+            assert.is_nil(three:ask(3, "GET", "{job}:fence"))
+            assert.equal(lock.token, three:ask(1, "GET", "job"))
+            assert.is_true(lock:release())
+        end)
         assert.is_true(wait.wait_until(function()
             assert(assert(client:try "job"):release())
             return three:ask(3, "GET", "{job}:fence") ~= nil
-        end, 10))
+        end))
     end)
 end)

@@ -153,6 +153,20 @@ function Quorum:comes_to(count, key, seconds)
     return wait.wait_until(function() return self:count(key) == count end, seconds) == true
 end
 
+--- Waits until the lease of a key has been renewed so often.
+-- @tparam number index of the node
+-- @tparam string key
+-- @tparam[opt=1] number times
+-- @treturn boolean whether it came to that
+function Quorum:is_renewed(index, key, times)
+    local count, last = 0, self:ask(index, "PTTL", key)
+    return wait.wait_until(function()
+        local left = self:ask(index, "PTTL", key)
+        count, last = count + (left > last and 1 or 0), left
+        return count >= (times or 1)
+    end) == true
+end
+
 local KEYS_FOR_EVER = [[
     for _, key in ipairs(redis.call('KEYS', '*')) do
         if redis.call('PTTL', key) == -1 then

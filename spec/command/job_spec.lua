@@ -101,7 +101,7 @@ describe("redlock run at a terminal", function()
     -- What the shell has started, and stopped before it was itself, may take no notice of SIGTERM.
     local function start_to_lose()
         local trap = "trap 'echo told; exit 0' TERM"
-        return start_waiting(trap, "--ttl", "1500ms", "--grace", "500ms")
+        return start_waiting(trap, "--ttl", "3s", "--grace", "20s")
     end
 
     -- A shell that is just about to start a process may miss a SIGINT.
@@ -259,7 +259,7 @@ describe("redlock run at a terminal", function()
             await_state(pid, "T")
             shell:expect(PROMPT)
             enter "fg"
-            shell:expect "cont"
+            shell:expect "\ncont\r" -- the shell shows its command, too
             shell:type(CTRL_C)
             shell:expect(PROMPT)
             assert.is_truthy(program.await_end(pid))

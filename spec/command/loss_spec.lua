@@ -7,7 +7,7 @@ local servers = require "servers"
 local wait = require "support.wait"
 
 -- Seconds: of a lease that is to be lost, and of one that is to last on a busy machine.
-local TTL, LONG_TTL = 0.6, 2
+local TTL, LONG_TTL = 0.6, 3
 
 describe("redlock run, when the lock is lost,", function()
     local server
@@ -56,7 +56,7 @@ describe("redlock run, when the lock is lost,", function()
     end)
 
     it("kills the command after the grace", function()
-        local child = start("trap 'echo no' TERM; " .. WORK, "--grace", "100ms")
+        local child = start("trap 'echo no' TERM; " .. WORK, "--grace", "2s")
         server:cli("DEL", "job")
         assert.equal(76, child:wait())
         assert.equal("no", child:lines()[2])
@@ -64,14 +64,14 @@ describe("redlock run, when the lock is lost,", function()
     end)
 
     it("sends SIGTERM once", function()
-        local child = start("trap 'echo once' TERM; " .. WORK, "--grace", "500ms")
+        local child = start("trap 'echo once' TERM; " .. WORK, "--grace", "2s")
         pause_client_commands()
         assert.equal(76, child:wait())
         assert.same({ child.command, "once" }, child:lines())
     end)
 
     it("ends it when the nodes are dead for a lease", function()
-        local child = start(WORK)
+        local child = start(WORK, "--ttl", LONG_TTL)
         server:kill()
         assert.equal(76, child:wait())
         assert.matches("could not be renewed yet", child:errors())
@@ -87,7 +87,7 @@ describe("redlock run, when the lock is lost,", function()
     end)
 
     it("lets it go on when a node is back in time", function()
-        local child = start("echo $$; read line; echo done", "--ttl", "3s")
+        local child = start("echo $$; read line; echo done", "--ttl", "6s")
         server:pause()
         assert.is_truthy(wait.wait_until(function()
             return child:errors():find "could not be renewed yet"
@@ -116,7 +116,7 @@ describe("redlock run, when the lock is lost,", function()
         assert.is_truthy(child:wait_line "%d")
         server:kill()
         local token = others[1]:cli("GET", "job")
-        wait.sleep(1.5 * LONG_TTL) -- a lease that would be over
+        wait.sleep(1.1 * LONG_TTL) -- a lease that would be over
         assert.equal(token, others[1]:cli("GET", "job"))
         child:tell ""
         assert.equal(0, child:wait())

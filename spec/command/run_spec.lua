@@ -304,7 +304,7 @@ describe("redlock run", function()
         end)
 
         it("kills it, and what else is in its group, after the grace", function()
-            local child = start("job", "--at-most", "300ms", "--grace", "200ms", "--", "sh", "-c",
+            local child = start("job", "--at-most", "2s", "--grace", "2s", "--", "sh", "-c",
                 [[trap 'echo no' TERM
                 sh -c 'trap "" TERM; echo $$; while :; do sleep 0.1; done' &
                 while :; do sleep 0.05; done]])
@@ -315,7 +315,7 @@ describe("redlock run", function()
         end)
 
         it("lets it go on through its last work within the grace", function()
-            local result = run("job", "--at-most", "200ms", "--", "sh", "-c",
+            local result = run("job", "--at-most", "2s", "--", "sh", "-c",
                 "trap 'sleep 0.3; echo saved; exit 0' TERM; while :; do sleep 0.05; done")
             assert.equal(124, result.status)
             assert.same({ "saved" }, result.output)
@@ -326,7 +326,7 @@ describe("redlock run", function()
         local folder = keeper.new()
         folder:settle()
         local text = "echo up; read line; echo done"
-        local words = { "run", "job", "--ttl", "2s", "-v", "-c", text }
+        local words = { "run", "job", "--ttl", "3s", "-v", "-c", text }
         local child = process.start {
             command = ([[mkfifo %s/pipe; exec 4<>%s/pipe
                 dd if=/dev/zero of=%s/pipe bs=64k count=1 oflag=nonblock status=none
@@ -335,7 +335,7 @@ describe("redlock run", function()
         }
         assert.equal("up", child:wait_line "up")
         local token = server:cli("GET", "job")
-        wait.sleep(3) -- longer than a lease
+        wait.sleep(3.3) -- longer than a lease
         assert.equal(token, server:cli("GET", "job"))
         child:tell ""
         assert.equal(0, child:wait())

@@ -17,7 +17,7 @@ local nodes, server
 setup(function()
     nodes = quorum.start(3)
     server = nginx.start {
-        nodes = nodes:urls(), workers = WORKERS, client = { client_name = "worker", timeout = 1 },
+        nodes = nodes:urls(), workers = WORKERS, client = { client_name = "worker", timeout = 3 },
         http = "lua_check_client_abort on;",
     }
 end)

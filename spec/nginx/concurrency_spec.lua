@@ -304,9 +304,9 @@ describe("a thousand locks at once in one worker", function()
     end)
 
     it("are all renewed", function()
-        local requests = begin_all(single, 2)
+        local requests = begin_all(single, 4)
         assert.is_true(are_held(nodes[1]))
-        nodes:ask(1, "SET", "longer than a lease", "x", "PX", 2500)
+        nodes:ask(1, "SET", "longer than a lease", "x", "PX", 4300)
         assert.is_true(http.wait_until(function()
             return nodes:count "longer than a lease" == 0
         end))

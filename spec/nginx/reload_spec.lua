@@ -57,14 +57,14 @@ end
 describe("after a reload", function()
     it("a request of the old worker keeps, renews and releases its lock", function()
         local request = server:begin [[
-            local lock = assert(client:acquire("job", { ttl = 1.5 }))
+            local lock = assert(client:acquire("job", { ttl = 3 }))
             note "ready"
             await "end"
             ngx.print(lock:held(), " ", lock:extend(60), " ", lock:release())
         ]]
         assert.is_truthy(server:await_note "ready")
         local old = server:reload()
-        assert.is_truthy(is_renewed("job", 3))
+        assert.is_truthy(is_renewed("job", 2))
         server:open_gate "end"
         assert.equal("true true true", request:finish().body)
         assert.is_true(nodes:comes_to(0, "job"))
@@ -156,7 +156,7 @@ describe("after a reload", function()
     it("a timer of the old worker keeps its lock to its end", function()
         server:play [[
             assert(ngx.timer.at(0, function()
-                local lock = assert(client:acquire("job", { ttl = 1.5 }))
+                local lock = assert(client:acquire("job", { ttl = 3 }))
                 note "ready"
                 await "end"
                 note("released", lock:held(), lock:release())
@@ -164,7 +164,7 @@ describe("after a reload", function()
         ]]
         assert.is_truthy(server:await_note "ready")
         local old = server:reload()
-        assert.is_truthy(is_renewed("job", 3))
+        assert.is_truthy(is_renewed("job", 2))
         server:open_gate "end"
         assert.equal("released | true | true", server:await_note "released")
         assert.is_true(nginx.await_end(old))
@@ -172,7 +172,7 @@ describe("after a reload", function()
 
     it("an old worker tells of a loss", function()
         local request = server:begin [[
-            kept.lock = assert(client:acquire("job", { ttl = 1.5 }))
+            kept.lock = assert(client:acquire("job", { ttl = 3 }))
             kept.lock:on_lost(function(_, why) note("lost", why) end)
             note "ready"
             await "end"
@@ -191,7 +191,7 @@ describe("after a reload", function()
         local request = server:begin [[
             note "parked"
             await "go"
-            kept.lock = assert(client:acquire("job", { ttl = 1.5 }))
+            kept.lock = assert(client:acquire("job", { ttl = 3 }))
             kept.lock:on_lost(function(_, why) note("lost", why) end)
             note "ready"
             await "end"

@@ -123,6 +123,12 @@ describe("what a schedule has shown", function()
         [402193] = "a grant comes by a connection that is broken, and not closed yet",
         [203756] = "a waiter whose request has ended is told so after the next one has the lock",
         [379718] = "a grant has ended before its program hears of it",
+        [18132] = "what is extended in a turn expires in that turn",
+        [36544] = "and so again",
+        [559456] = "what a socket took in pieces is not seen as prolonged",
+        [41721] = "a lock that was robbed, and passed on, counts as newer",
+        [676580] = "a renewal comes behind a release that lets the token stand for a while",
+        [886648] = "who has gone stands in a queue in the place of who came",
     }
 
     for seed, what in pairs(found) do

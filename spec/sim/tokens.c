@@ -23,17 +23,17 @@ typedef uint8_t node_set;
 
 struct token {
     char bytes[TOKEN_LEN];
-    int64_t ballot;    /* 0: not known yet */
-    int tenure;        /* NOBODY: not granted, or not yet */
-    int process;       /* that asked for it; NOBODY: none of ours */
-    bool is_foreign;   /* another library's */
-    node_set gone;     /* nodes that it was taken off */
-    node_set robbed;   /* by somebody else's hand */
-    node_set late;     /* nodes to which it came by a connection that was given up */
-    node_set refused;  /* nodes that may have refused to release it */
-    node_set cut_off;  /* nodes that were out of reach, or busy, while its client was closed */
-    int64_t busy_us;   /* when a node last was too busy to */
-    bool is_prolonged; /* by what its owner had sent before its end */
+    int64_t ballot;     /* 0: not known yet */
+    int tenure;         /* NOBODY: not granted, or not yet */
+    int process;        /* that asked for it; NOBODY: none of ours */
+    bool is_foreign;    /* another library's */
+    node_set gone;      /* nodes that it was taken off */
+    node_set robbed;    /* by somebody else's hand */
+    node_set late;      /* nodes to which it came by a connection that was given up */
+    node_set refused;   /* nodes that may have refused to release it */
+    node_set cut_off;   /* nodes that were out of reach, or busy, while its client was closed */
+    node_set prolonged; /* by what its owner had sent before its end, and not cut short since */
+    int64_t busy_us;    /* when a node last was too busy to */
 };
 
 /* A key as it was when last looked at. */
@@ -176,8 +176,8 @@ int sim_token_standing(int token, int lock)
 int sim_token_standing_at(int token, int lock, int64_t when_us)
 {
     int count = 0;
-    for (int node = 0; node < sim.mix.nodes && !tokens[token].is_prolonged; node++)
-        count += stands(token, node, lock, when_us);
+    for (int node = 0; node < sim.mix.nodes; node++)
+        count += !(tokens[token].prolonged & bit(node)) && stands(token, node, lock, when_us);
     return count;
 }
 
@@ -277,7 +277,8 @@ static void on_extension(int node, int lock, int number, const struct sim_connec
     if (token->tenure == NOBODY)
         return;
     const struct tenure *tenure = sim_tenure(token->tenure);
-    token->is_prolonged |= tenure->has_ended;
+    if (tenure->has_ended)
+        token->prolonged |= bit(node);
     if (!connection || connection->was_short || sim_may_be_passed_on(tenure))
         return;
     int64_t turn_us = connection->unread_turn_us;
@@ -339,6 +340,8 @@ static void judge_key(int node, int lock, const struct sim_connection *connectio
             on_arrival(node, lock, key->token, connection);
     } else if (key->expires_us > before.expires_us) {
         on_extension(node, lock, key->token, connection);
+    } else {
+        tokens[key->token].prolonged &= (node_set)~bit(node);
     }
     judge_believer(lock);
 }
@@ -349,7 +352,7 @@ static void judge_queue(int node, int lock, const struct sim_connection *connect
 {
     struct sim_value queue = look(node, lock, QUEUE);
     int len = queue.exists ? (int)queue.len : 0;
-    if (len > seen[node][lock].queue_len && connection)
+    if (len > seen[node][lock].queue_len && !is_given_up(connection))
         sim_waits_joined(connection, lock);
     seen[node][lock].queue_len = len;
     if (!queue.exists)
@@ -478,12 +481,15 @@ void sim_judge_foreign_wrote(int node, int lock, bool is_robbed)
 
 /* ---- the end ---- */
 
-/* Its owner wanted it to stand for a while, which began anew where the release was late. */
+/* Its owner wanted it to stand for a while, which began anew where the release was late, or where a
+ * renewal came behind it. */
 static bool is_to_stand(const struct token *token, int node)
 {
     const struct tenure *tenure = token->tenure == NOBODY ? NULL : sim_tenure(token->tenure);
     if (!tenure || tenure->at_least_ms == 0)
         return false;
+    if (token->prolonged & bit(node))
+        return true;
     int64_t left_us = seen[node][tenure->lock].expires_us - sim.now_us;
     return left_us <= sim_longest_keep_us(tenure->at_least_ms * 1000);
 }

@@ -146,7 +146,7 @@ static enum rlk_reason check_reason(lua_State *L, int index)
     return (enum rlk_reason)luaL_checkoption(L, index, NULL, reasons);
 }
 
-/* A word, or { reason =, ttl_ms =, fence =, waiters =, text = } */
+/* A word, or { reason =, ttl_ms =, fence =, waiters =, told =, text = } */
 static struct rlk_vote check_vote(lua_State *L, int index)
 {
     if (lua_type(L, index) == LUA_TSTRING)
@@ -154,7 +154,8 @@ static struct rlk_vote check_vote(lua_State *L, int index)
     luaL_checktype(L, index, LUA_TTABLE);
     struct rlk_vote vote = {.ttl_ms = whole_field(L, index, "ttl_ms", 0),
                             .fence = whole_field(L, index, "fence", 0),
-                            .waiters = whole_field(L, index, "waiters", 0)};
+                            .waiters = whole_field(L, index, "waiters", 0),
+                            .told = boolean_field(L, index, "told")};
     vote.text = string_field(L, index, "text", &vote.text_len);
     lua_getfield(L, index, "reason");
     vote.reason = check_reason(L, -1);
@@ -168,6 +169,7 @@ static void set_vote(lua_State *L, const struct rlk_vote *vote)
     set_whole(L, "ttl_ms", vote->ttl_ms);
     set_whole(L, "fence", vote->fence);
     set_whole(L, "waiters", vote->waiters);
+    set_boolean(L, "told", vote->told);
     set_bytes(L, "text", vote->text, vote->text_len);
     set_bytes(L, "details", vote->details, vote->details_len);
 }
@@ -693,8 +695,12 @@ static int lock_tally(lua_State *L)
 {
     const struct rlk_lock *lock = check_lock(L);
     const struct rlk_tally *tally = &lock->tallies[check_node_number(L, lock)];
-    struct rlk_vote vote = {tally->reason, tally->ttl_ms,       tally->fence, tally->waiters,
-                            tally->text,   strlen(tally->text), NULL,         0};
+    struct rlk_vote vote = {.reason = tally->reason,
+                            .ttl_ms = tally->ttl_ms,
+                            .fence = tally->fence,
+                            .waiters = tally->waiters,
+                            .text = tally->text,
+                            .text_len = strlen(tally->text)};
     lua_newtable(L);
     set_vote(L, &vote);
     return 1;

@@ -297,10 +297,18 @@ static void arrive(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t
     end_round(lock);
 }
 
+/* Who only tries takes what is free. */
+static void be_courteous(struct rlk_lock *lock, int64_t now_ms)
+{
+    lock->follows |=
+        lock->lease.terms.wait_ms > 0 && rlk_quorum_is_courteous(lock->quorum, lock->key, now_ms);
+}
+
 void rlk_lock_acquire(struct rlk_lock *lock, const struct rlk_terms *terms, int64_t now_ms)
 {
     arrive(lock, terms, now_ms);
     start_attempt(lock, now_ms);
+    be_courteous(lock, now_ms);
 }
 
 /* Until the first of the nodes that hold it may be free by itself: the shortest lease that they
@@ -500,6 +508,7 @@ void rlk_lock_take_turn(struct rlk_lock *lock, bool nodes_answered, int64_t now_
     if (nodes_answered)
         lock->give_up_at_ms = now_ms + lock->quorum->timeout_ms;
     start_another_attempt(lock, now_ms);
+    be_courteous(lock, now_ms);
 }
 
 void rlk_lock_await_turn(struct rlk_lock *lock, int64_t turn_at_ms)
@@ -833,6 +842,8 @@ void rlk_lock_vote(struct rlk_lock *lock, int node, uint32_t round, const struct
     }
     if (lock->kind == RLK_ACQUIRE && vote->reason == RLK_GRANTED)
         lock->joined &= ~rlk_node_bit(node);
+    if (lock->kind == RLK_RELEASE && vote->told)
+        rlk_quorum_note_told(lock->quorum, lock->key, now_ms);
     record(lock, node, vote);
     if (lock->state == RLK_ACQUIRING && vote->reason == RLK_DISCONNECTED && lock->tries == 0)
         hasten_round(lock, now_ms);

@@ -134,7 +134,7 @@ struct rlk_lock {
     int64_t arrival_us;
     int64_t arrived_ms;
     bool met_another; /* owner, or one who contends for it */
-    bool follows;     /* this attempt travels behind the owner's release, and is fair */
+    bool follows;     /* this attempt comes behind a release from here, and is fair */
     bool seems_owned; /* as far as nodes have answered: it waits to be woken, or for a while */
     int64_t wait_until_ms;
     int64_t poll_at_ms; /* standing by: when it takes its turn by itself; RLK_NEVER: it is told */

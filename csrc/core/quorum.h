@@ -8,6 +8,8 @@
 
 #include "core/request.h"
 
+#define RLK_COURTESIES 16 /* a power of two */
+
 typedef uint32_t rlk_nodes; /* a set of nodes, one bit each */
 
 struct rlk_quorum {
@@ -24,6 +26,13 @@ struct rlk_quorum {
     uint64_t random;            /* state of the jitter's generator; any seed but 0 */
 
     int64_t highest_fence; /* seen or proposed so far */
+
+    /* What was released lately, with waiters that were told: by the low bits of the key's hash. */
+    struct rlk_courtesy {
+        uint64_t hash;
+        int64_t until_ms;
+    } courtesies[RLK_COURTESIES];
+    int64_t courteous_until_ms; /* the last of them */
 };
 
 static inline int rlk_count(rlk_nodes nodes)
@@ -54,6 +63,11 @@ int64_t rlk_validity_ms(const struct rlk_quorum *quorum, int64_t ttl_ms);
  * keep a token for this time keeps it for that time at least, by any clock that runs within the
  * drift. */
 int64_t rlk_lease_for_ms(const struct rlk_quorum *quorum, int64_t validity_ms);
+
+/* A release of the lock has told a waiter of it. For as long as that one may need to come, an acquire
+ * from here comes behind it; to be first again and again would keep the others waking up in vain. */
+void rlk_quorum_note_told(struct rlk_quorum *quorum, struct rlk_key key, int64_t now_ms);
+bool rlk_quorum_is_courteous(const struct rlk_quorum *quorum, struct rlk_key key, int64_t now_ms);
 
 /* A number from 0 to below bound; 0 for a bound below 1, from the quorum's generator. */
 int64_t rlk_jitter(struct rlk_quorum *quorum, int64_t bound);

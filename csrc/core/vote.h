@@ -53,6 +53,7 @@ struct rlk_vote {
     int64_t ttl_ms;   /* what is left of the holder's lease; -1 for ever, -2 absent */
     int64_t fence;    /* highest ballot accepted by the node; 0 if it knows of none */
     int64_t waiters;  /* RLK_GRANTED by an inspection only */
+    bool told;        /* RLK_GRANTED by a release: a waiter was told, and may come now */
     const char *text; /* the error's, or the holder's token; not terminated; the node's memory */
     size_t text_len;
     const char

@@ -565,8 +565,11 @@ static struct rlk_vote vote_with_fence(enum rlk_reason reason, const redisReply 
     return vote;
 }
 
-static struct rlk_vote vote_of_status(const redisReply *reply)
+static struct rlk_vote vote_of_status(enum rlk_request_kind kind, const redisReply *reply)
 {
+    bool releases = kind == RLK_RELEASE || kind == RLK_RELEASE_MANY;
+    if (releases && is_integer(reply) && reply->integer == 2)
+        return (struct rlk_vote){.reason = RLK_GRANTED, .told = true};
     if (!is_integer(reply) || reply->integer < -1 || reply->integer > 1)
         return (struct rlk_vote){.reason = RLK_MALFORMED};
     static const enum rlk_reason reasons[] = {RLK_ANOTHERS, RLK_ABSENT, RLK_GRANTED};
@@ -678,7 +681,7 @@ static struct rlk_vote vote_among(enum rlk_request_kind kind, const redisReply *
         return vote_of_acquire_among(element);
     if (kind == RLK_RELEASE_MANY && is_text(element[0]))
         return vote_of_error(kind, element[0]);
-    return vote_of_status(element[0]);
+    return vote_of_status(kind, element[0]);
 }
 
 struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *reply, size_t count,
@@ -698,7 +701,7 @@ struct rlk_vote rlk_wire_vote(enum rlk_request_kind kind, const redisReply *repl
     case RLK_RELEASE_MANY:
         return vote_among(kind, reply, count, index);
     default:
-        return vote_of_status(reply);
+        return vote_of_status(kind, reply);
     }
 }
 

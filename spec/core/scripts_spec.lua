@@ -594,6 +594,14 @@ describe("leaving the queue", function()
         assert.equal(ear:waiter(2), redis("GET", "{job}:claim"))
     end)
 
+    it("says nothing of a waiter that was told where nothing was released", function()
+        local ear = inbox.open(node)
+        ear:join("job", 2, 200)
+        redis("SET", "{job}:claim", ear:waiter(1), "PX", 9000)
+        assert.equal(":0\r\n", run("release", with_defaults { token = "", waiter = ear:waiter(1) }))
+        assert.equal(2, ear:heard()[1].id)
+    end)
+
     it("and releasing in one wakes the next once, not the one who leaves", function()
         local ear = inbox.open(node)
         acquire()
@@ -1052,7 +1060,7 @@ describe("release many", function()
             ear:join("job" .. index, 10 * index + 1, 100)
         end
         local reply = run("release_many", list)
-        assert.equal("*4\r\n:1\r\n:1\r\n:-1\r\n:1\r\n", reply)
+        assert.equal("*4\r\n:2\r\n:1\r\n:-1\r\n:2\r\n", reply)
         assert.same({ { id = 11, fence = BALLOT, key = "job1" },
             { id = 41, fence = BALLOT, key = "job4" } }, ear:heard())
         assert.equal(ear:waiter(11), redis("GET", "{job1}:claim"))

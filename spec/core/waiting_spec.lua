@@ -703,6 +703,59 @@ describe("a wake-up", function()
     end)
 end)
 
+describe("who has released a lock that others waited for", function()
+    local TOLD = { reason = "granted", told = true }
+
+    local function releaser(vote, terms)
+        local d = driver.owner(nil, { ttl_ms = 2000 })
+        return d:put("release"):answer_everything(vote):acquire(terms or { wait_ms = 1000 })
+    end
+
+    local function is_fair(d)
+        local seen
+        for _, request in ipairs(d:pull()) do
+            assert.is_true(seen == nil or seen == request.fair)
+            seen = request.fair
+        end
+        return seen
+    end
+
+    it("comes behind whom it told", function()
+        assert.is_true(is_fair(releaser(TOLD)))
+    end)
+
+    it("comes behind nobody where nobody was told", function()
+        assert.is_false(is_fair(releaser "granted"))
+    end)
+
+    it("takes what is free if it does not wait", function()
+        assert.is_false(is_fair(releaser(TOLD, { wait_ms = 0 })))
+    end)
+
+    it("does so by its first attempt, for as long as that one may need to come", function()
+        local d = driver.owner(nil, { ttl_ms = 2000 })
+        d:put("release"):answer_everything(TOLD)
+        d.now = d.now + 999
+        assert.is_true(is_fair(d:acquire { wait_ms = 5000 }))
+        d:answer_everything(held(1))
+        d:jump()
+        assert.is_false(is_fair(d))
+        d:put("cancel"):answer_everything "absent"
+        assert.is_false(is_fair(d:acquire { wait_ms = 5000 }))
+    end)
+
+    it("does so by any lock of that name, and of that alone", function()
+        local d = driver.owner(nil, { ttl_ms = 2000 })
+        d:put("release"):answer_everything(TOLD)
+        for name, fair in pairs { name = true, another = false } do
+            local other = d.quorum:lock(name, { id = 7 })
+            d:top_up()
+            other:acquire({ wait_ms = 1000 }, d.now)
+            assert.equal(fair, other:next_request(1, d.now).fair)
+        end
+    end)
+end)
+
 describe("who stands by", function()
     -- A second lock of the driver's quorum, put in line behind the driver's own.
     local function behind(d, terms)

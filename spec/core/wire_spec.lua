@@ -390,12 +390,23 @@ describe("a reply to an extension or a release", function()
             assert.equal("absent", machine.decode(kind, ":0\r\n").reason)
             assert.equal("anothers", machine.decode(kind, ":-1\r\n").reason)
             for _, reply in ipairs {
-                ":2\r\n", ":-2\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*1\r\n:1\r\n",
+                ":3\r\n", ":-2\r\n", "+OK\r\n", "$1\r\n1\r\n", "$-1\r\n", "*1\r\n:1\r\n",
                 ":9223372036854775807\r\n", ":-9223372036854775807\r\n",
             } do
                 assert.equal("malformed", machine.decode(kind, reply).reason, reply)
             end
         end
+    end)
+
+    it("says of a release alone that a waiter was told", function()
+        local told = machine.decode("release", ":2\r\n")
+        assert.same({ "granted", true }, { told.reason, told.told })
+        assert.is_false(machine.decode("release", ":1\r\n").told)
+        assert.equal("malformed", machine.decode("extend", ":2\r\n").reason)
+        local many = "*2\r\n:1\r\n:2\r\n"
+        assert.is_false(machine.decode("release_many", many, 2, 1).told)
+        assert.is_true(machine.decode("release_many", many, 2, 2).told)
+        assert.equal("malformed", machine.decode("extend_many", many, 2, 2).reason)
     end)
 
     it("of a key of another type says: another's", function()

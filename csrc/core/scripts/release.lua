@@ -4,7 +4,7 @@
 -- KEYS  lock, queue (whose name ends in "queue"; fence and claim are its neighbours)
 -- ARGV  token ('' to release nothing)[, waiter that leaves the queue ('' if none does)[, arrival in
 --       us, if it steps back into the queue instead ('' if not)[, ms that the token still stands]]]
--- Reply 1 released | 0 absent | -1 another's
+-- Reply 2 released, and a waiter was told | 1 released | 0 absent | -1 another's
 --
 -- A wake-up that was meant for the waiter that leaves is passed on to the next. A waiter that was
 -- granted too few nodes steps back under its own arrival, so that all nodes then prefer the same
@@ -17,7 +17,7 @@
 local waiter, keep = ARGV[2] ~= '' and ARGV[2], tonumber(ARGV[4])
 local holder = redis.call('GET', KEYS[1])
 local released = holder == ARGV[1] and holder ~= ''
-local is_free = released and not keep
+local is_free, told = released and not keep, false
 if is_free then
     redis.call('DEL', KEYS[1])
 elseif released then
@@ -45,7 +45,7 @@ if waiter or (is_free and redis.call('EXISTS', KEYS[2]) == 1) then
     if next_may_come then
         -- include wake
         local fence = redis.pcall('GET', side .. 'fence')
-        wake(KEYS[1], type(fence) == 'string' and fence or '0', KEYS[2], claim)
+        told = wake(KEYS[1], type(fence) == 'string' and fence or '0', KEYS[2], claim)
     end
 end
-return released and 1 or (holder and -1 or 0)
+return released and (told and 2 or 1) or (holder and -1 or 0)

@@ -2,8 +2,8 @@
 --
 -- KEYS  lock..., queue... (whose names end in "queue"; fences and claims are their neighbours)
 -- ARGV  token for each lock in turn
--- Reply 1 all released | for each lock in turn: 1 released | 0 absent | -1 another's
---       | text of an error
+-- Reply 1 all released | for each lock in turn: 2 released, and a waiter was told | 1 released
+--       | 0 absent | -1 another's | text of an error
 --
 -- What goes wrong before the first write is everybody's error; after that, with one lock, its own.
 
@@ -22,7 +22,7 @@ local function wake_next(lock, queue)
         -- include wake
         local side = string.sub(queue, 1, -6)
         local fence = try('GET', side .. 'fence')
-        wake(lock, type(fence) == 'string' and fence or '0', queue, side .. 'claim')
+        return wake(lock, type(fence) == 'string' and fence or '0', queue, side .. 'claim')
     end
 end
 
@@ -41,8 +41,8 @@ if type(deleted) == 'table' then
 end
 for i = 1, is_awaited and count or 0 do
     if not replies[i] then
-        local ok, err = pcall(wake_next, KEYS[i], KEYS[count + i])
-        replies[i] = not ok and text_of(err) or nil
+        local ok, told = pcall(wake_next, KEYS[i], KEYS[count + i])
+        replies[i] = not ok and text_of(told) or told and 2 or nil
     end
 end
 if not next(replies) then

@@ -122,6 +122,8 @@ function contestants.list(root, with_peers)
     add_ours(list, root, "lua5.4", "blocking", "processes", ",fair")
     add_ours(list, root, "lua5.4", "cqueues", "many callers waiters")
     add_ours(list, root, "lua5.4", "luv", "many callers waiters")
+    add_ours(list, root, "lua5.4", "cqueues", "callers", ",cohort")
+    add_ours(list, root, "lua5.4", "luv", "callers", ",cohort")
     for _, peer in ipairs(with_peers and PEERS or {}) do
         add_peer(list, root, peer)
     end

@@ -1,10 +1,10 @@
 --- The benchmark's contestant: this library, with its defaults. What it is asked for stands in
 -- bench/peers/README.md.
 --
---     ours.lua blocking|cqueues|luv[,fair] PORT...
+--     ours.lua blocking|cqueues|luv[,fair|,cohort] PORT...
 --
 -- The first is a script, which has one caller. In the others each caller is a coroutine. A fair one
--- comes behind whoever waits already.
+-- comes behind whoever waits already; those of a cohort get the lock from one another.
 
 local redlock = require "redlock"
 
@@ -15,7 +15,9 @@ for index = 2, #arg do
 end
 
 local function connect()
-    return redlock.new { nodes = urls, host = host, fair = manner == ",fair" }
+    return redlock.new {
+        nodes = urls, host = host, fair = manner == ",fair", cohort = manner == ",cohort",
+    }
 end
 
 local client = connect()
@@ -93,7 +95,7 @@ function answer.contend(callers, until_ns, apart)
         local mine = apart == "apart" and connect() or client
         local asked = now_ns()
         while asked < until_ns do
-            local lock = mine:acquire("ours", { fair = true })
+            local lock = mine:acquire "ours"
             if lock then
                 local acquired = now_ns()
                 grants[#grants + 1] = ("%d %d %d %d"):format(index, asked, acquired, now_ns())

@@ -1,11 +1,12 @@
-/* Fuzzes sequences of calls on the core: locks of several clients' worth, their line, debts,
- * batches and the conversations with their nodes, while servers answer what they like, in
+/* Fuzzes sequences of calls on the core: locks of several clients' worth, their line, cohorts,
+ * debts, batches and the conversations with their nodes, while servers answer what they like, in
  * whatever order time goes on.
  *
- * Claimed: a lock is owned by a majority that granted this very attempt, and no longer than its
- * lease; a token is asked for once; the ballots of a lock rise; nothing is acquired on a node
- * before what is owed there was answered; a driver that does what it is told never spins; and once
- * every server answers, all locks come to rest with nothing owed. */
+ * Claimed: a lock is owned by a majority that granted this very attempt, or one whose lease was
+ * passed on, and no longer than its lease; a token is asked for once; the ballots of a lock rise;
+ * nothing is acquired on a node before what is owed there was answered; who follows a release asks
+ * behind it, and who awaits its turn no earlier than that; a driver that does what it is told never
+ * spins; and once every server answers, all locks come to rest with nothing owed. */
 #include "core/lock.h"
 
 #include <string.h>
@@ -16,8 +17,12 @@
 #include "core/node.h"
 #include "core/scripts.h"
 #include "input.h"
+#include "io/cohort.h"
 
 #define LOCKS 4
+#define LOCKS_OF_A_KEY 3
+#define TURN_AFTER_MS 3
+#define NO_ROUND UINT32_MAX
 #define NODES_MAX 5
 #define IN_FLIGHT_MAX 64
 #define STEPS_AT_A_MOMENT 200 /* more than anything may take without time going on */
@@ -29,16 +34,21 @@ struct member {
     struct rlk_tally tallies[RLK_NODES_MAX];
     struct rlk_inquiry inquiry;
     char key[8];
-    bool attached, stands;    /* in the loop; in a line */
-    uint32_t acquire_round;   /* of the attempt whose votes are counted */
-    rlk_nodes granted;        /* by votes that were delivered */
-    rlk_nodes debt_in_flight; /* a token is to be released there, and that has no answer */
-    uint64_t token;           /* of the last attempt */
-    int64_t ballot;           /* the same */
-    int64_t attempt_ms;       /* no later than the first byte of it */
-    int64_t lease_ms;         /* that it asked for */
-    int64_t lasts_until_ms;   /* no token of it can stand on a node for longer */
-    int64_t lasted_until_ms;  /* and none of an attempt before the last */
+    bool attached, stands;       /* in the loop; in a line */
+    bool gives_time;             /* to the next in line, before that asks the nodes as well */
+    bool is_followed;            /* by the first in line, when it lets go */
+    bool has_passed_on;          /* its lease: that is another's */
+    int64_t turn_at_ms;          /* it asks no node before, but behind a release */
+    const struct member *leader; /* whose release its attempt comes behind */
+    uint32_t acquire_round;      /* of the attempt whose votes are counted */
+    rlk_nodes granted;           /* by votes that were delivered */
+    rlk_nodes debt_in_flight;    /* a token is to be released there, and that has no answer */
+    uint64_t token;              /* of the last attempt */
+    int64_t ballot;              /* the same */
+    int64_t attempt_ms;          /* no later than the first byte of it */
+    int64_t lease_ms;            /* that it asked for */
+    int64_t lasts_until_ms;      /* no token of it can stand on a node for longer */
+    int64_t lasted_until_ms;     /* and none of an attempt before the last */
     int64_t owed_until_ms[NODES_MAX];
 };
 
@@ -68,6 +78,7 @@ struct world {
     struct rlk_quorum quorum;
     struct rlk_members members;
     struct rlk_lines lines;
+    struct rlk_cohorts cohorts;
     struct rlk_memo memos[RLK_REQUEST_KINDS];
     struct rlk_batches batches[NODES_MAX];
     struct server servers[NODES_MAX];
@@ -121,12 +132,13 @@ static void check_extension(struct member *member, int64_t deadline_before_ms)
 /* What a lock was before an input, and whether it may be what it is after it. */
 struct before {
     bool owned;
+    enum rlk_state state;
     int64_t deadline_ms;
 };
 
 static struct before look(const struct member *member)
 {
-    return (struct before){is_owned(member), member->lock.deadline_ms};
+    return (struct before){is_owned(member), member->lock.state, member->lock.deadline_ms};
 }
 
 static void check(struct world *world, struct member *member, struct before before)
@@ -169,6 +181,30 @@ static void attach(struct world *world, struct member *member)
     member->attached = true;
 }
 
+/* Its turn has come, or will in a while. */
+static void give_turn(struct world *world, struct member *next, bool nodes_answered, bool at_once)
+{
+    struct before before = look(next);
+    top_up(world);
+    next->turn_at_ms = at_once ? 0 : world->now_ms + TURN_AFTER_MS;
+    if (at_once)
+        rlk_lock_take_turn(&next->lock, nodes_answered, world->now_ms);
+    else
+        rlk_lock_await_turn(&next->lock, next->turn_at_ms);
+    check(world, next, before);
+    touch(world, next);
+}
+
+/* Whoever stands before it has asked the nodes for it as well; or owns what it waits for. */
+static void explain(struct world *world, struct member *member)
+{
+    const struct rlk_in_line *first = rlk_line_first(&member->place);
+    if (!first->lock)
+        rlk_cohort_explain(&member->place, world->now_ms);
+    else if (first != &member->place)
+        rlk_lock_copy_reasons(&member->lock, first->lock);
+}
+
 /* Who has its outcome leaves its line, and the next takes its turn: as core/line.h says. */
 static void leave_line(struct world *world, struct member *member)
 {
@@ -176,26 +212,31 @@ static void leave_line(struct world *world, struct member *member)
     if (!member->stands || member->lock.outcome == RLK_PENDING)
         return;
     member->stands = false;
-    if (!rlk_line_is_first(&member->place))
-        rlk_lock_copy_reasons(&member->lock, rlk_line_first(&member->place)->lock);
+    explain(world, member);
     next = rlk_lines_leave(&world->lines, &member->place);
     while (next && rlk_lock_share_verdict(next->lock, &member->lock)) {
         member_of(next->lock)->stands = false;
         next = rlk_lines_leave(&world->lines, next);
     }
-    if (!next || next->lock->outcome != RLK_PENDING)
-        return;
-    struct before before = look(member_of(next->lock));
-    top_up(world);
-    rlk_lock_take_turn(next->lock, rlk_lock_was_answered(&member->lock), world->now_ms);
-    check(world, member_of(next->lock), before);
-    touch(world, member_of(next->lock));
+    if (next && next->lock->state == RLK_STANDING_BY)
+        give_turn(world, member_of(next->lock), rlk_lock_was_answered(&member->lock),
+                  member->lock.outcome != RLK_ACQUIRED || !member->gives_time);
+}
+
+/* Who was granted the lock by the nodes is the first of a cohort: as by the engine. */
+static void found_cohort(struct world *world, struct member *member, struct before before)
+{
+    const struct rlk_lease *lease = &member->lock.lease;
+    bool is_granted = is_owned(member) && !before.owned && lease->fence % RLK_FENCE_BLOCK == 0;
+    if (is_granted && lease->terms.cohort && lease->terms.at_least_ms == 0)
+        rlk_cohorts_open(&world->cohorts, &member->lock);
 }
 
 static void moved(struct world *world, struct member *member, struct before before)
 {
     check(world, member, before);
     touch(world, member);
+    found_cohort(world, member, before);
     leave_line(world, member);
 }
 
@@ -423,6 +464,12 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Of its release. */
+static bool is_told(const struct member *leader, int node)
+{
+    return leader->lock.kind != RLK_RELEASE || !(leader->lock.unsent & rlk_node_bit(node));
+}
+
 static void note_acquire(struct world *world, struct member *member, int node,
                          const struct rlk_request *request)
 {
@@ -430,6 +477,11 @@ static void note_acquire(struct world *world, struct member *member, int node,
     bool is_owed = member->debt_in_flight & rlk_node_bit(node);
     claim(!is_owed || world->now_ms >= member->owed_until_ms[node],
           "nothing is acquired before the debt was answered");
+    if (member->lock.follows)
+        claim(request->fair && is_told(member->leader, node),
+              "who follows asks behind the release");
+    else
+        claim(world->now_ms >= member->turn_at_ms, "who awaits its turn asks no node before");
     if (member->acquire_round == request->round && member->token == token)
         return;
     claim(token > member->token, "every attempt has a token of its own");
@@ -540,22 +592,35 @@ static void pass_time(struct world *world)
     }
 }
 
+/* Their time is over, and the next in line asks the nodes. */
+static void close_cohorts(struct world *world)
+{
+    struct rlk_cohort *cohort;
+    while ((cohort = rlk_cohorts_due(&world->cohorts, world->now_ms)) != NULL) {
+        struct rlk_lock *next = rlk_cohorts_close(cohort);
+        if (next && next->state == RLK_STANDING_BY)
+            give_turn(world, member_of(next), true, true);
+    }
+}
+
 static void let_time_go_on(struct world *world, bool to_next)
 {
-    int64_t next_ms = rlk_members_next_time(&world->members);
+    int64_t next_ms =
+        rlk_earlier(rlk_members_next_time(&world->members), rlk_cohorts_next_time(&world->cohorts));
     if (!to_next)
         world->now_ms += (int64_t)take_number(&world->input, 2) >> choose(&world->input, 16);
     else if (next_ms != RLK_NEVER && next_ms > world->now_ms)
         world->now_ms = next_ms;
     pass_time(world);
+    close_cohorts(world);
+    serve(world);
 }
 
 /* ---- commands ---- */
 
-static struct rlk_terms take_terms(struct input *input)
+static struct rlk_terms take_terms(struct input *input, unsigned traits)
 {
     static const int64_t waits[] = {0, 0, 1, 30, 1000, RLK_NEVER};
-    unsigned traits = take_byte(input);
     struct rlk_terms terms = {
         .ttl_ms = 1 + (int64_t)(take_number(input, 2) >> choose(input, 16)),
         .wait_ms = waits[choose(input, 6)],
@@ -564,21 +629,98 @@ static struct rlk_terms take_terms(struct input *input)
         .renew = traits & 4,
         .fair = traits & 8,
         .at_least_ms = traits & 16 ? (int64_t)take_number(input, 2) : 0,
+        .cohort = traits & 32,
     };
+    if (terms.cohort) /* who wants another lease receives none */
+        terms.ttl_ms = terms.ttl_ms > 100 ? 30000 : 200;
     return terms;
 }
 
 static void acquire(struct world *world, struct member *member)
 {
-    struct rlk_terms terms = take_terms(&world->input);
+    unsigned traits = take_byte(&world->input);
+    struct rlk_terms terms = take_terms(&world->input, traits);
     if (member->lock.state != RLK_IDLE || member->stands || world->healed)
         return;
+    member->gives_time = traits & 64;
+    member->is_followed = traits & 128;
+    member->has_passed_on = false;
+    member->turn_at_ms = 0;
     member->stands = terms.wait_ms > 0 && choose(&world->input, 2) &&
                      rlk_lines_join(&world->lines, &member->place, &member->lock);
     if (member->stands && !rlk_line_is_first(&member->place))
         rlk_lock_stand_by(&member->lock, &terms, world->now_ms);
     else
         rlk_lock_acquire(&member->lock, &terms, world->now_ms);
+}
+
+/* It owns what the other did: by the grant of the same nodes, until the same time. */
+static void receive(struct world *world, struct member *member, const struct member *owner)
+{
+    struct rlk_lock *lock = &member->lock;
+    claim(lock->lease.nodes == owner->lock.lease.nodes, "its token stands where it stood");
+    claim(lock->deadline_ms == owner->lock.deadline_ms, "a lease is passed on as it is");
+    claim((owner->ballot + 1) % RLK_FENCE_BLOCK != 0, "and never beyond its block");
+    member->acquire_round = NO_ROUND;
+    member->granted = owner->granted;
+    member->token = owner->token;
+    member->ballot = owner->ballot + 1;
+    member->attempt_ms = world->now_ms;
+    member->lease_ms = lock->lease.terms.ttl_ms;
+    member->lasted_until_ms = member->lasts_until_ms;
+    member->lasts_until_ms = later(member->lasts_until_ms, world->now_ms + member->lease_ms);
+    moved(world, member, (struct before){.owned = false});
+}
+
+/* To the next of its cohort. */
+static bool pass_on(struct world *world, struct member *owner)
+{
+    struct rlk_lock *lock = &owner->lock;
+    struct rlk_cohort *cohort = rlk_cohorts_find(&world->cohorts, lock->key, &lock->lease);
+    if (!cohort || !is_owned(owner) || lock->outcome == RLK_PENDING)
+        return false;
+    struct rlk_lock *next = rlk_cohort_pass_on(cohort, lock->deadline_ms, world->now_ms);
+    if (!next)
+        return false;
+    rlk_lock_hand_over(lock);
+    owner->has_passed_on = true;
+    receive(world, member_of(next), owner);
+    return true;
+}
+
+/* The first in line asks behind it. */
+static void follow(struct world *world, struct member *leader)
+{
+    const struct rlk_in_line *first = rlk_lines_first(&world->lines, leader->lock.key);
+    if (!first || !first->lock ||
+        rlk_lease_keep_ms(&world->quorum, &leader->lock.lease, world->now_ms) > 0)
+        return;
+    struct member *member = member_of(first->lock);
+    struct before before = look(member);
+    bool waits = member->lock.state == RLK_STANDING_BY || member->lock.state == RLK_WAITING;
+    bool in_time = world->now_ms < member->lock.wait_until_ms;
+    if (waits && in_time)
+        member->leader = leader;
+    top_up(world);
+    rlk_lock_follow(&member->lock, world->now_ms);
+    claim(!(waits && in_time) || member->lock.follows, "who waits follows");
+    claim(waits || member->lock.state == before.state, "and nobody else");
+    moved(world, member, before);
+}
+
+/* Not what is another's by now. */
+static void release(struct world *world, struct member *member)
+{
+    struct rlk_lock *lock = &member->lock;
+    if (member->has_passed_on || pass_on(world, member))
+        return;
+    rlk_lock_release(lock, world->now_ms);
+    touch(world, member);
+    struct rlk_cohort *cohort = rlk_cohorts_find(&world->cohorts, lock->key, &lock->lease);
+    if (cohort)
+        rlk_cohorts_close(cohort);
+    if (cohort || member->is_followed)
+        follow(world, member);
 }
 
 static void inspect(struct world *world, struct member *member)
@@ -614,7 +756,7 @@ static void command(struct world *world, struct member *member, unsigned choice)
         break;
     case 3:
         if (at_rest && !member->stands)
-            rlk_lock_release(lock, world->now_ms);
+            release(world, member);
         break;
     case 4:
         if (lock->state == RLK_IDLE && !member->stands)
@@ -733,9 +875,10 @@ static void build(struct world *world)
     world->now_ms = 1000000;
     rlk_members_init(&world->members);
     rlk_lines_init(&world->lines, 7);
+    rlk_cohorts_init(&world->cohorts, &world->lines);
     for (int i = 0; i < LOCKS; i++) {
         struct member *member = &world->locks[i];
-        int len = snprintf(member->key, sizeof member->key, "job%d", i / 2);
+        int len = snprintf(member->key, sizeof member->key, "job%d", i / LOCKS_OF_A_KEY);
         rlk_lock_init(&member->lock, quorum, (struct rlk_key){member->key, (size_t)len},
                       member->tallies);
     }
@@ -748,6 +891,7 @@ static void build(struct world *world)
 
 static void tear_down(struct world *world)
 {
+    rlk_cohorts_free(&world->cohorts);
     rlk_lines_free(&world->lines);
     rlk_members_free(&world->members);
     for (int node = 0; node < world->quorum.nodes; node++) {

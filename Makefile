@@ -120,6 +120,16 @@ NGINX_SPECS := spec/nginx
 ALL_BUT_NGINX = $(filter-out $(NGINX_SPECS) $(NGINX_SPECS)/% spec/support,$(patsubst %/,%, \
     $(patsubst spec,$(wildcard spec/*_spec.lua spec/*/),$(SPEC:%/=%))))
 CHOSEN = $(if $(filter luajit,$(BUILD:build/%=%)),$(if $(UNDER),$(ALL_BUT_NGINX),$(SPEC)),$(ALL_BUT_NGINX))
+# Parts that may run at the same time. What builds something is in the third, one after the other.
+PART ?= all
+FLAT = $(patsubst spec,$(ALL_BUT_NGINX) $(NGINX_SPECS),$(CHOSEN))
+every_other = $(if $(1),$(firstword $(1)) $(call every_other,$(wordlist 3,$(words $(1)),$(1))))
+PART_all = $(CHOSEN)
+PART_1 = $(call every_other,$(filter %_spec.lua,$(FLAT)))
+PART_2 = $(filter-out $(PART_1),$(filter %_spec.lua,$(FLAT)))
+PART_3 = $(filter-out %_spec.lua $(PART_4) $(PART_5),$(FLAT))
+PART_4 = $(filter spec/command,$(FLAT))
+PART_5 = $(filter $(NGINX_SPECS),$(FLAT))
 BUSTED ?= /usr/bin/busted
 BUSTED_FLAGS ?= -o gtest
 # Unless one is named, both that are first-class.
@@ -152,27 +162,29 @@ $(BUILD)/bin/$(LUA_NAME): FORCE
 	    "$$(PATH=$${PATH#*/$(@D):} command -v $(LUA))" '"$$@"'; } >$@ && chmod +x $@
 
 specs: $(MODULE) $(MACHINE) $(FLOOR) $(WRAPPER)
-ifeq ($(CHOSEN),)
+ifeq ($(PART_$(PART)),)
 	@echo "--- nginx's specs run under luajit alone: none for $(LUA)"
 else
 	@echo "=== specs under $(LUA)$(if $(SANITIZE), ($(SANITIZE) sanitizer))"
 	@rm -f $(REPORT).*
 	@TMPDIR=$$(mktemp -d); export TMPDIR; chmod 755 "$$TMPDIR"; \
-	    $(VARIABLES) $(SANITIZER_VARIABLES) $(UNDER) $(if $(WRAPPER),$(LUA_NAME),$(LUA)) $(BUSTED) $(BUSTED_FLAGS) $(CHOSEN); status=$$?; \
+	    $(VARIABLES) $(SANITIZER_VARIABLES) $(UNDER) $(if $(WRAPPER),$(LUA_NAME),$(LUA)) $(BUSTED) $(BUSTED_FLAGS) $(PART_$(PART)); status=$$?; \
 	    rm -rf "$$TMPDIR"; for report in $(REPORT).*; do test ! -e $$report || { cat $$report; status=1; }; done; exit $$status
 endif
 
 # They wait more than they compute, so all run at once: one is watched, what the others say comes after it.
-WATCHED := $(lastword $(LUAS))
+RUNS := $(foreach lua,$(LUAS),$(foreach part,$(if $(filter command line,$(origin SPEC)),all,1 2 3 4 5),$(lua):$(part)))
+WATCHED := $(firstword $(RUNS))
+UNWATCHED := $(filter-out $(WATCHED),$(RUNS))
 test: ## all specs under Lua 5.4 and under LuaJIT
 	@for lua in $(LUAS); do $(MAKE) everything LUA=$$lua || exit 1; done
 	@others=; status=0; trap 'kill $$others 2>/dev/null; exit 130' INT TERM; \
-	    for lua in $(filter-out $(WATCHED),$(LUAS)); do \
-	        $(MAKE) specs LUA=$$lua >build/$$lua/specs.log 2>&1 & others="$$others $$!"; \
+	    for run in $(UNWATCHED); do \
+	        $(MAKE) specs LUA=$${run%:*} PART=$${run#*:} >build/specs.$$run.log 2>&1 & others="$$others $$!"; \
 	    done; \
-	    $(MAKE) specs LUA=$(WATCHED) || status=1; \
+	    $(MAKE) specs LUA=$(firstword $(subst :, ,$(WATCHED))) PART=$(lastword $(subst :, ,$(WATCHED))) || status=1; \
 	    for other in $$others; do wait $$other || status=1; done; \
-	    for lua in $(filter-out $(WATCHED),$(LUAS)); do cat build/$$lua/specs.log; done; exit $$status
+	    for run in $(UNWATCHED); do cat build/specs.$$run.log; done; exit $$status
 
 VALGRIND := valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
     --error-exitcode=99 --fair-sched=yes --keep-debuginfo=yes --num-callers=30

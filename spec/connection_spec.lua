@@ -246,7 +246,7 @@ describe("TLS", function()
     it("serves who waits", function()
         local options = { tls_ca_file = authority.ca }
         local first, second = client_of(node.url, options), client_of(node.url, options)
-        local holder = assert(first:acquire("job", { ttl = 0.5, renew = false }))
+        local holder = quorum.insist(first, "job", { ttl = 0.5, renew = false })
         local lock = assert(second:acquire("job", { wait = 10 }))
         assert.is_false(holder:held())
         assert.is_true(lock:release())

@@ -155,7 +155,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 hold_elsewhere "job"
                 see(lock:release())
                 see(lock:release())
-                lock = assert(client:acquire("other", { ttl = 0.05, renew = false }))
+                lock = quorum.insist(client, "other", { ttl = 0.05, renew = false })
                 assert.is_truthy(wait.wait_until(function() return not lock:held() end))
                 see(lock:extend(5))
                 see(lock:release())
@@ -480,7 +480,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 local client = three:client()
                 local why
                 loop.run(function()
-                    local lock = assert(client:acquire("job", { ttl = 0.3, renew = false }))
+                    local lock = quorum.insist(client, "job", { ttl = 0.3, renew = false })
                     lock:on_lost(function(_, message) why = message end)
                 end)
                 assert.equal('lost: "job" ran out of its lease', why)
@@ -709,7 +709,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 local calls = {}
                 local lock
                 loop.run(function()
-                    lock = assert(client:acquire("job", terms))
+                    lock = quorum.insist(client, "job", terms)
                     assert.is_true(lock:on_lost(function(...)
                         calls[#calls + 1] = { n = select("#", ...), ... }
                     end))
@@ -780,7 +780,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 local client = three:client()
                 local calls = 0
                 loop.run(function()
-                    local lock = assert(client:acquire("job", { ttl = 0.3 }))
+                    local lock = quorum.insist(client, "job", { ttl = 0.3 })
                     lock:on_lost(function() calls = calls + 1 end)
                     three:ask_all("DEL", "job")
                     assert(wait.wait_until(function() return not lock:held() end))
@@ -819,7 +819,7 @@ for _, name in ipairs { "cqueues", "luv" } do
                 local client = three:client()
                 local why
                 loop.run(function()
-                    local lock = assert(client:acquire("job", { ttl = 0.05, renew = false }))
+                    local lock = quorum.insist(client, "job", { ttl = 0.05, renew = false })
                     assert(loop.wait_until(function() return not lock:held() end))
                     lock:on_lost(function(_, message) why = message end)
                 end)
@@ -887,7 +887,7 @@ for _, name in ipairs { "cqueues", "luv" } do
             it("is awaited outside of it", function()
                 local client, other = three:client(), three:client()
                 local lock = loop.run(function()
-                    return assert(client:acquire("job", { ttl = 0.5, renew = false }))
+                    return quorum.insist(client, "job", { ttl = 0.5, renew = false })
                 end)
                 assert(other:acquire("job", { wait = 20 })):release()
                 assert.is_false(lock:held())

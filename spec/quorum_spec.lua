@@ -102,7 +102,7 @@ for count = 1, 5 do
         end)
 
         it("passes on what has expired", function()
-            local lock = assert(nodes:client():acquire("job", { ttl = 0.2, renew = false }))
+            local lock = quorum.insist(nodes:client(), "job", { ttl = 0.2, renew = false })
             local other = assert(nodes:client():acquire("job", { wait = 10 }))
             assert.is_false(lock:held())
             assert.equal("lost", select(3, lock:release()))

@@ -21,6 +21,9 @@ describe("redlock run, when the lock is lost,", function()
         servers.stop_all()
     end)
 
+    local LATE = 'redlock: the lease of "job" could not be renewed yet; [^\n]+ left\n'
+        .. "redlock: the lease is renewed again\n"
+
     local WORK = "echo $$; while :; do sleep 0.02; done"
 
     -- Runs a shell text whose first line of output is its process.
@@ -120,7 +123,8 @@ describe("redlock run, when the lock is lost,", function()
         assert.equal(token, others[1]:cli("GET", "job"))
         child:tell ""
         assert.equal(0, child:wait())
-        assert.equal("", child:errors())
+        -- Unless the machine stood still.
+        assert.equal("", (child:errors():gsub(LATE, "")))
     end)
 
     describe("since redlock itself", function()

@@ -283,7 +283,7 @@ describe("a release that cannot wait", function()
     it("says of a lease that is over that it is lost", function()
         server:play {
             content = [[
-                ngx.ctx.lock = assert(client:acquire("job", { ttl = 0.1, renew = false }))
+                ngx.ctx.lock = assert(client:acquire("job", { ttl = 1.5, renew = false }))
                 while ngx.ctx.lock:held() do
                     ngx.sleep(0.01)
                 end

@@ -51,6 +51,16 @@ function quorum.close_clients()
     end
 end
 
+--- Acquires a lock whose lease is so short that it may not be had at first where the machine stands
+-- still.
+-- @tparam Client client
+-- @tparam string name
+-- @tparam table terms as acquire takes them
+-- @treturn Lock
+function quorum.insist(client, name, terms)
+    return assert(wait.wait_until(function() return client:acquire(name, terms) end))
+end
+
 --- The ballot in what a node keeps as a fence: whose it was may stand behind.
 -- @tparam ?string fence
 -- @treturn ?string digits

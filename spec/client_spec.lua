@@ -320,7 +320,7 @@ describe("a lock that is collected", function()
     end)
 
     it("is released with its client", function()
-        local lock = assert(redlock.new(node[1].url):acquire "job")
+        local lock = assert(redlock.new(node[1].url, { timeout = 10 }):acquire "job")
         assert.equal(lock.token, value "job")
         lock = nil -- luacheck: ignore 311
         collect_all()
@@ -328,7 +328,7 @@ describe("a lock that is collected", function()
     end)
 
     it("keeps its client while it is in use", function()
-        local lock = assert(redlock.new(node[1].url):acquire("job", { ttl = 3 }))
+        local lock = assert(redlock.new(node[1].url, { timeout = 10 }):acquire("job", { ttl = 3 }))
         collect_all()
         assert.is_true(node:is_renewed(1, "job"))
         assert.is_true(lock:held())
@@ -440,7 +440,7 @@ if _VERSION ~= "Lua 5.1" and _VERSION ~= "Lua 5.2" and _VERSION ~= "Lua 5.3" the
         it("closes its client", function()
             local body = assert(load_text [[
                 local redlock, url = ...
-                local client <close> = redlock.new(url)
+                local client <close> = redlock.new(url, { timeout = 10 })
                 local lock = assert(client:acquire "job")
                 return client, lock
             ]])

@@ -169,7 +169,7 @@ it("after a fork the holder is the child", function()
     local lines = process.run {
         code = [[
             local machine, redlock = require "machine", require "redlock"
-            local client = redlock.new(arg[1])
+            local client = redlock.new(arg[1], { timeout = 10 })
             assert(client:acquire "parent's")
             local pid = machine.fork()
             if pid == 0 then

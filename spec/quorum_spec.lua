@@ -358,7 +358,9 @@ describe("a process that dies", function()
         local nodes = all:first(3)
         local child = process.start {
             code = [[
-                local client = require("redlock").new { nodes = { arg[1], arg[2], arg[3] } }
+                local client = require("redlock").new {
+                    nodes = { arg[1], arg[2], arg[3] }, timeout = 10,
+                }
                 local lock = assert(client:acquire("job", { ttl = 3 }))
                 print(lock.token)
                 io.read()

@@ -148,7 +148,7 @@ describe("the watchdog", function()
 
     count_threads("runs only when there is something to renew", function()
         local code = ([[
-            local client = require "redlock".new %q
+            local client = require "redlock".new(%q, { timeout = 10 })
             local function count_threads()
                 local pipe = io.popen("ls /proc/$PPID/task")
                 local _, count = pipe:read("*a"):gsub("%%d+", "")
@@ -202,7 +202,7 @@ describe("renewal ends", function()
 
     it("with the process", function()
         local child = process.start(([[
-            local client = require "redlock".new %q
+            local client = require "redlock".new(%q, { timeout = 10 })
             local lock = assert(client:acquire("job", { ttl = %d }))
             print "acquired"
             io.read()
@@ -387,7 +387,7 @@ describe("a process with a watchdog", function()
 
     local function start_holder()
         local child = process.start(([[
-            local client = require "redlock".new %q
+            local client = require "redlock".new(%q, { timeout = 10 })
             local lock = assert(client:acquire("job", { ttl = 0.6 }))
             print "acquired"
             local sleep = require("socket").sleep

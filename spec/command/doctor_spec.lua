@@ -153,14 +153,14 @@ describe("the doctor of healthy nodes", function()
 end)
 
 describe("the doctor at a terminal", function()
-    local function open(before, columns)
-        local words = join({ "doctor", "--seconds", "2s" }, LONG, urls(nodes))
+    local function open(before, columns, seconds)
+        local words = join({ "doctor", "--seconds", seconds or "2s" }, LONG, urls(nodes))
         local line = ("%s exec %s"):format(before, program.line(words))
         return terminal.open({ "sh", "-c", line }, columns or 100)
     end
 
     it("shows its progress, takes it away, and has colours", function()
-        local screen = open "unset NO_COLOR; TERM=xterm"
+        local screen = open("unset NO_COLOR; TERM=xterm", 100, "4s")
         screen:expect "redlock: watching the clocks: %d s"
         screen:expect "\r\27%[K"
         screen:expect "\27%[1m127%.0%.0%.1:%d+\27%[0m\r\n"
@@ -182,7 +182,7 @@ describe("the doctor at a terminal", function()
     end)
 
     it("is ended by Ctrl-C, and leaves nothing behind", function()
-        local screen = open "TERM=xterm"
+        local screen = open("TERM=xterm", 100, "60s")
         screen:expect "watching the clocks"
         screen:type "\3"
         assert.equal(130, screen:wait())

@@ -86,7 +86,7 @@ describe("a lock that is garbage", function()
     it("is released with its client, when that is garbage too", function()
         local reply = server:play {
             access = [[
-                local mine = require("redlock").new(client:info("job")[1].node)
+                local mine = require("redlock").new(client:info("job")[1].node, { timeout = 10 })
                 assert(mine:acquire("job", { ttl = 60 }))
             ]],
             content = COLLECT,

@@ -13,7 +13,7 @@ SIM := $(SIM_BUILD)/sim
 
 # All of the core, and of io what does not itself speak to the operating system.
 SIM_SHIPPED := $(patsubst $(SIM_ROOT)/%.c,$(SIM_BUILD)/%.o,$(wildcard $(SIM_ROOT)/core/*.c) \
-    $(addprefix $(SIM_ROOT)/io/,client.c cohort.c engine.c holding.c loop.c operation.c outbox.c peer.c \
+    $(addprefix $(SIM_ROOT)/io/,client.c cohort.c engine.c holding.c loop.c operation.c outbox.c peer.c runner.c \
     scope.c settings.c watchdog.c))
 SIM_OWN := $(patsubst spec/sim/%.c,$(SIM_BUILD)/own/%.o,$(filter-out %_program.c %/redis_clock.c, \
     $(wildcard spec/sim/*.c)))

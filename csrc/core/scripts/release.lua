@@ -17,7 +17,8 @@
 local waiter, keep = ARGV[2] ~= '' and ARGV[2], tonumber(ARGV[4])
 local holder = redis.call('GET', KEYS[1])
 local released = holder == ARGV[1] and holder ~= ''
-local is_free, told = released and not keep, false
+local is_free = released and not keep
+local told = false
 if is_free then
     redis.call('DEL', KEYS[1])
 elseif released then

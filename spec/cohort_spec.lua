@@ -198,6 +198,44 @@ for _, name in ipairs { "cqueues", "luv" } do
             end)
         end)
 
+        it("what the nodes may keep for longer than its ttl is not passed on", function()
+            local client = one:client()
+            loop.run(function()
+                local lock = assert(client:acquire("job", cohort { ttl = 30 }))
+                local await = come(client, cohort { ttl = 30 })
+                one:ask(1, "CLIENT", "PAUSE", 200)
+                local asked = false
+                loop.spawn(function()
+                    asked = true
+                    lock:extend(120) -- is answered after the release
+                end)
+                assert(loop.wait_until(function() return asked end))
+                assert(lock:release())
+                local next_lock = await()
+                assert.not_equal(lock.token, next_lock.token)
+                assert.is_true(one:ask(1, "PTTL", "job") <= 30000)
+                assert(next_lock:release())
+            end)
+        end)
+
+        it("a lease that runs out is waited for no longer", function()
+            local client = one:client()
+            local short = { ttl = 0.02, renew = false, wait = 0.06 } -- less than a cohort lives for
+            local lock, next_lock
+            for _ = 1, 20 do -- a machine may stand still for a moment
+                loop.run(function()
+                    lock = assert(client:acquire("job", cohort(short)))
+                    next_lock = client:acquire("job", cohort(short))
+                end)
+                if next_lock then
+                    break
+                end
+                assert(one:comes_to(0, "job"))
+            end
+            assert.is_truthy(next_lock)
+            assert.is_false(lock:held())
+        end)
+
         it("an owner that has passed the lock on takes nothing back, whatever it does", function()
             local client = three:client()
             loop.run(function()

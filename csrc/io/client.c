@@ -329,6 +329,7 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
         return RLK_LOST;
     if (!begin_with(client, holding))
         return outcome_of_no_call(client, holding);
+    holding->stretched |= ttl_ms > holding->lease.terms.ttl_ms;
     rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
     run_extension(client, holding);
     enum rlk_outcome outcome = rlk_holding_note_extension(holding, &client->call->lock);
@@ -445,6 +446,7 @@ struct rlk_operation *rlk_client_submit_extend(struct rlk_client *client,
     if (!operation)
         return NULL;
     operation->ttl_ms = ttl_ms;
+    holding->stretched |= ttl_ms > holding->lease.terms.ttl_ms;
     rlk_engine_submit(client->engine, operation);
     return operation;
 }

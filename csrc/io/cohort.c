@@ -1,4 +1,5 @@
-/* All live for the same time, so the first that was opened is the first to close. */
+/* They hang in the order in which they are to close. Most close as long after they were opened as the one
+ * before, so a new one is put in from the end. */
 #include "io/cohort.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 struct rlk_cohort {
     struct rlk_lines *lines;
     struct rlk_in_line in_line;
-    struct rlk_link by_age;
+    struct rlk_link by_end;
     struct rlk_lease lease; /* its present owner's */
     int64_t deadline_ms;    /* of that, when it began */
     int64_t closes_ms;
@@ -19,14 +20,14 @@ struct rlk_cohort {
 void rlk_cohorts_init(struct rlk_cohorts *cohorts, struct rlk_lines *lines)
 {
     cohorts->lines = lines;
-    rlk_list_init(&cohorts->by_age);
+    rlk_list_init(&cohorts->by_end);
 }
 
 void rlk_cohorts_free(struct rlk_cohorts *cohorts)
 {
     struct rlk_link *link;
-    while ((link = rlk_list_first(&cohorts->by_age)) != NULL)
-        rlk_cohorts_close(rlk_owner(link, struct rlk_cohort, by_age));
+    while ((link = rlk_list_first(&cohorts->by_end)) != NULL)
+        rlk_cohorts_close(rlk_owner(link, struct rlk_cohort, by_end));
 }
 
 /* Nobody but a cohort stands in line without a lock. */
@@ -54,6 +55,15 @@ static void note_owner(struct rlk_cohort *cohort, const struct rlk_lock *owner)
     cohort->deadline_ms = owner->deadline_ms;
 }
 
+static void put_in_order(struct rlk_cohorts *cohorts, struct rlk_cohort *cohort)
+{
+    struct rlk_link *next = &cohorts->by_end;
+    while (next->previous != &cohorts->by_end &&
+           rlk_owner(next->previous, struct rlk_cohort, by_end)->closes_ms > cohort->closes_ms)
+        next = next->previous;
+    rlk_list_append(next, &cohort->by_end); /* before it */
+}
+
 /* One whose owner has lost the lock may still be there. */
 void rlk_cohorts_open(struct rlk_cohorts *cohorts, const struct rlk_lock *owner)
 {
@@ -63,9 +73,9 @@ void rlk_cohorts_open(struct rlk_cohorts *cohorts, const struct rlk_lock *owner)
     if (!cohort)
         return;
     note_owner(cohort, owner);
-    cohort->closes_ms = owner->lease.granted_ms + LIVES_MS;
-    rlk_unlink(&cohort->by_age);
-    rlk_list_append(&cohorts->by_age, &cohort->by_age);
+    cohort->closes_ms = rlk_earlier(owner->lease.granted_ms + LIVES_MS, owner->deadline_ms);
+    rlk_unlink(&cohort->by_end);
+    put_in_order(cohorts, cohort);
 }
 
 struct rlk_cohort *rlk_cohorts_find(const struct rlk_cohorts *cohorts, struct rlk_key key,
@@ -91,8 +101,7 @@ struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_
     struct rlk_lock *next = cohort->in_line.next ? cohort->in_line.next->lock : NULL;
     int64_t left_ms = deadline_ms - now_ms;
     bool is_open = now_ms < cohort->closes_ms && (lease->fence + 1) % RLK_FENCE_BLOCK != 0;
-    bool is_a_lease =
-        left_ms > 0 && left_ms >= lease->terms.ttl_ms / 2 && left_ms <= lease->terms.ttl_ms;
+    bool is_a_lease = left_ms > 0 && left_ms >= lease->terms.ttl_ms / 2;
     if (!next || !is_open || !is_a_lease || !may_receive(next, &lease->terms, now_ms))
         return NULL;
     rlk_lock_receive(next, lease, deadline_ms, now_ms);
@@ -103,7 +112,7 @@ struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_
 struct rlk_lock *rlk_cohorts_close(struct rlk_cohort *cohort)
 {
     struct rlk_in_line *next = rlk_lines_leave(cohort->lines, &cohort->in_line);
-    rlk_unlink(&cohort->by_age);
+    rlk_unlink(&cohort->by_end);
     free(cohort);
     return next ? next->lock : NULL;
 }
@@ -111,14 +120,14 @@ struct rlk_lock *rlk_cohorts_close(struct rlk_cohort *cohort)
 struct rlk_cohort *rlk_cohorts_due(const struct rlk_cohorts *cohorts, int64_t now_ms)
 {
     return now_ms >= rlk_cohorts_next_time(cohorts)
-               ? rlk_owner(cohorts->by_age.next, struct rlk_cohort, by_age)
+               ? rlk_owner(cohorts->by_end.next, struct rlk_cohort, by_end)
                : NULL;
 }
 
 int64_t rlk_cohorts_next_time(const struct rlk_cohorts *cohorts)
 {
-    const struct rlk_link *oldest = rlk_list_first(&cohorts->by_age);
-    return oldest ? rlk_owner(oldest, struct rlk_cohort, by_age)->closes_ms : RLK_NEVER;
+    const struct rlk_link *oldest = rlk_list_first(&cohorts->by_end);
+    return oldest ? rlk_owner(oldest, struct rlk_cohort, by_end)->closes_ms : RLK_NEVER;
 }
 
 void rlk_cohort_explain(const struct rlk_in_line *place, int64_t now_ms)

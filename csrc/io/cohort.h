@@ -4,9 +4,9 @@
  *
  * A cohort stands first in the line for its lock, in its owner's place, so that whoever comes stands by
  * behind it. When the owner lets go, the next one receives the lease: the same token, until the same
- * deadline, under the next fence. The cohort closes 100 ms after its lease was asked for, or with the
- * last fence of its ballot's block (RLK_FENCE_BLOCK), and then the lock is released to the nodes: so those
- * of other processes get their turn. All of this is the engine's thread's alone. */
+ * deadline, under the next fence. The cohort closes 100 ms after its lease was asked for, with that lease,
+ * or with the last fence of its ballot's block (RLK_FENCE_BLOCK), and then the lock is released to the
+ * nodes: so those of other processes get their turn. All of this is the engine's thread's alone. */
 #ifndef RLK_COHORT_H
 #define RLK_COHORT_H
 
@@ -15,7 +15,7 @@
 
 struct rlk_cohorts {
     struct rlk_lines *lines;
-    struct rlk_link by_age;
+    struct rlk_link by_end;
 };
 
 void rlk_cohorts_init(struct rlk_cohorts *cohorts, struct rlk_lines *lines);
@@ -31,7 +31,7 @@ struct rlk_cohort *rlk_cohorts_find(const struct rlk_cohorts *cohorts, struct rl
 
 /* Its owner lets go, with a lease until then. The next in line owns it by that, and is returned: an
  * acquire that stands by, wants as long a lease and hands over as well. NULL if that is not so, if the
- * cohort is to close, or if less than half of a lease is left, or more than a whole one. */
+ * cohort is to close, or if less than half of a lease is left. */
 struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_ms, int64_t now_ms);
 
 /* It ends. Returns who is the first in line then, and NULL if nobody is. */

@@ -1,12 +1,13 @@
 --- Measures lock + unlock per request in one nginx worker, under wrk, beside the same work written by
 -- hand on pooled cosockets (bench/nginx/by_hand.lua), on one private Redis server and on five. Our
--- locks have the terms that a user has who sets none: fenced, and renewed (--lease: not renewed).
+-- locks have the terms that a user has who sets none: fenced, and renewed (--lease: not renewed; --cohort:
+-- passed on within the worker).
 --
 -- The contestants take turns, in short rounds, so that whatever else the machine does hits all of
 -- them alike. Ratios are taken within a round, then the median over the rounds.
 --
 --     lua5.4 bench/nginx.lua [--connections 1,16,128] [--nodes 1,5] [--rounds 5] [--seconds 2]
---         [--quick] [--lease] [--hold] [--json FILE]
+--         [--quick] [--lease] [--cohort] [--hold] [--json FILE]
 
 local root = arg[0]:match("^(.*)bench/nginx%.lua$") or "./"
 package.path = ("%sexamples/?.lua;%sbench/?.lua;%sbench/nginx/?.lua;%s"):format(
@@ -22,14 +23,15 @@ local worker = require "worker"
 
 local USAGE = [[
 usage: bench/nginx.lua [--connections 1,16,128] [--nodes 1,5] [--rounds N] [--seconds S] [--quick]
-    [--lease] [--hold] [--json FILE]
+    [--lease] [--cohort] [--hold] [--json FILE]
     --seconds  whole seconds a run, which is what wrk can
     --quick    128 connections, 2 rounds of 1 second
     --lease    our locks with renew = false
+    --cohort   our locks with cohort = true
     --hold     measures nothing: starts all, says where, and ends with its input; for profilers]]
 local DEFAULTS = {
     connections = "1,16,128", nodes = "1,5", rounds = 5, seconds = 2, quick = false, lease = false,
-    hold = false, json = "",
+    cohort = false, hold = false, json = "",
 }
 local SHARED_CONNECTIONS = 128
 local PATIENCE = 75 -- seconds that a response may take; longer than anybody waits for a lock
@@ -193,7 +195,7 @@ local function main()
     -- Every lock leaves its fence behind for a day; a run makes some hundred thousand.
     local nodes = servers.start(5, { config = { { "maxmemory", "2gb" } } })
     local bench = {
-        nodes = nodes, worker = worker.start(root, nodes, not options.lease),
+        nodes = nodes, worker = worker.start(root, nodes, not options.lease, options.cohort),
         node_counts = command_line.numbers(options.nodes),
         rounds = options.rounds, seconds = options.seconds,
     }

@@ -15,7 +15,8 @@ local running, completed, keys = 0, 0, 0
 --- Makes the lock objects, in the master process.
 -- @tparam {number,...} ports of the Redis servers
 -- @tparam boolean renew of our locks
-function locations.configure(ports, renew)
+-- @tparam boolean cohort of our locks
+function locations.configure(ports, renew, cohort)
     for _, count in ipairs { 1, 5 } do
         local some, urls = {}, {}
         for index = 1, count do
@@ -23,7 +24,7 @@ function locations.configure(ports, renew)
             urls[index] = "redis://127.0.0.1:" .. ports[index]
         end
         mutexes[count] = by_hand.new(some)
-        clients[count] = redlock.new { nodes = urls, renew = renew }
+        clients[count] = redlock.new { nodes = urls, renew = renew, cohort = cohort }
     end
 end
 

@@ -40,9 +40,10 @@ end
 -- @tparam string root of the checkout: empty, or with a slash at its end
 -- @tparam {Server,...} nodes
 -- @tparam boolean renew whether our locks are renewed
+-- @tparam boolean cohort whether they are passed on within the worker
 -- @treturn Worker with `url`, and `dir` where its files are
 -- @raise when it does not come up
-function worker.start(root, nodes, renew)
+function worker.start(root, nodes, renew, cohort)
     local child, ports = keeper.new(), {}
     for index, node in ipairs(nodes) do
         ports[index] = node.port
@@ -53,7 +54,7 @@ function worker.start(root, nodes, renew)
         child:save("nginx.conf", configuration(root, {
             MODULES = module_lines(), USER = user_line(), PREFIX = child.dir, PORT = port,
             ROOT = shell.output("cd " .. keeper.quote(root .. ".") .. " && pwd"):match("[^\n]+"),
-            RENEW = tostring(renew), PORTS = table.concat(ports, ", "),
+            RENEW = tostring(renew), COHORT = tostring(cohort), PORTS = table.concat(ports, ", "),
         }))
         child:start(
             ("exec nginx -p %s -c nginx.conf"):format(child.dir),

@@ -1,6 +1,7 @@
 -- Cohorts: owners of one program pass a lock on among themselves, without asking the nodes.
 
 local event_loops = require "support.event_loops"
+local fault = require "support.fault"
 local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"
@@ -18,6 +19,7 @@ setup(function()
 end)
 
 teardown(function()
+    fault.stop_all()
     servers.stop_all()
 end)
 
@@ -214,6 +216,25 @@ for _, name in ipairs { "cqueues", "luv" } do
                 local next_lock = await()
                 assert.not_equal(lock.token, next_lock.token)
                 assert.is_true(one:ask(1, "PTTL", "job") <= 30000)
+                assert(next_lock:release())
+            end)
+        end)
+
+        it("what a call that blocks was to release is not passed on", function()
+            local proxy = fault.proxy(one[1])
+            local client = quorum.of({ proxy }):client()
+            loop.run(function()
+                local lock = assert(client:acquire("job", cohort()))
+                local await = come(client, cohort())
+                proxy:refuse() -- connections of such calls; the engine keeps its own
+                loop.outside(function()
+                    local _, _, code = lock:release()
+                    assert.equal("unavailable", code)
+                end)
+                proxy:listen()
+                assert(lock:release())
+                local next_lock = await()
+                assert.not_equal(lock.token, next_lock.token)
                 assert(next_lock:release())
             end)
         end)

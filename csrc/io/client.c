@@ -282,7 +282,7 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
 /* ---- extend, release, inspect ---- */
 
 /* False if there is no memory, or the holding is not to be extended or released by this process any
- * more. */
+ * more. What is asked over these connections the engine does not know. */
 static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
 {
     if (!begin(client, rlk_holding_key(holding)))
@@ -291,6 +291,7 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
         let_go(client, client->call);
         return false;
     }
+    holding->unfit = true;
     rlk_lock_adopt(&client->call->lock, &holding->lease, atomic_load(&holding->deadline_ms));
     return true;
 }
@@ -329,7 +330,6 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
         return RLK_LOST;
     if (!begin_with(client, holding))
         return outcome_of_no_call(client, holding);
-    holding->stretched |= ttl_ms > holding->lease.terms.ttl_ms;
     rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
     run_extension(client, holding);
     enum rlk_outcome outcome = rlk_holding_note_extension(holding, &client->call->lock);
@@ -446,7 +446,7 @@ struct rlk_operation *rlk_client_submit_extend(struct rlk_client *client,
     if (!operation)
         return NULL;
     operation->ttl_ms = ttl_ms;
-    holding->stretched |= ttl_ms > holding->lease.terms.ttl_ms;
+    holding->unfit |= ttl_ms > holding->lease.terms.ttl_ms;
     rlk_engine_submit(client->engine, operation);
     return operation;
 }

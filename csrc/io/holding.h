@@ -34,7 +34,7 @@ struct rlk_holding {
     /* the owner's thread's alone */
     bool told;      /* the nodes were told to release it */
     bool by_engine; /* acquired over the engine's connections, so it is released over them */
-    bool stretched; /* the nodes were asked to keep it for longer than its ttl, and may do so */
+    bool unfit;     /* for being passed on; the engine reads this once it is let go */
     struct rlk_link client_link; /* its client's holdings */
     struct rlk_bond bond;
 

@@ -328,7 +328,7 @@ static bool pass_on(struct rlk_runner *runner, struct rlk_operation *operation)
     if (status == RLK_HAS_RELEASED)
         return true;
     struct rlk_cohort *cohort = rlk_cohorts_find(&runner->cohorts, operation->key, &holding->lease);
-    if (!cohort || status != RLK_LETS_GO || holding->stretched || runner->is_stopping)
+    if (!cohort || status != RLK_LETS_GO || holding->unfit || runner->is_stopping)
         return false;
     struct rlk_lock *next =
         rlk_cohort_pass_on(cohort, atomic_load(&holding->deadline_ms), rlk_clock_ms());

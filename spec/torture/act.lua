@@ -108,14 +108,16 @@ end
 
 -- ---- after ----
 
--- Until there are owners and fences to compare, and, where clients are to hold for so long, somebody
--- has for much longer than a lease: faults may have kept everybody from that.
-local function await_enough(fleet, has_steady)
+-- Until there are owners and fences to compare, and each kind of client has done what it is there for:
+-- faults may have kept everybody from that.
+local function await_enough(fleet, classes)
+    local has_loops = classes.cqueues or classes.luv
     wait.wait_until(function()
         fleet:poll()
         local counts = judge.judge(fleet:sections()).counts
-        return counts.pairs > 0 and counts.fences > 0 and counts.accepted > 0
-            and (counts.outlived > 0 or not has_steady)
+        return counts.pairs > 0 and counts.fences > 0 and counts.accepted > 0 and counts.kept > 0
+            and (counts.outlived > 0 or not classes.steady)
+            and (counts.passed_on > 0 or not has_loops)
     end, ENOUGH)
 end
 
@@ -150,7 +152,7 @@ function act.play(world, settings, rounds, random, tell)
     }
     local result = { rounds = {}, keys = {}, forgotten = {}, late = await_all(fleet) }
     play_rounds(rounds, on, result, tell)
-    await_enough(fleet, settings.classes.steady)
+    await_enough(fleet, settings.classes)
     result.wrong = fleet:stop(STOP)
     rival:close()
     local outlived

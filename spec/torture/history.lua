@@ -5,6 +5,8 @@
 -- sections of one file.
 --
 --     ask n name time              calls acquire
+--     shares n                     and may pass the lease on within its client, or receive one
+--     keeps n ms                   and nobody else is to have it before so long after the grant
 --     not n time code              the call failed
 --     own n time fence token ttl   the call succeeded; read after it returned
 --     stands n number              on so many nodes the lock stood after that
@@ -71,6 +73,14 @@ function takers.ask(self, n, name, time)
         writes = {}, stale = 0,
     }
     self.sections[n], self.open[n] = section, section
+end
+
+function takers.shares(self, n)
+    self.sections[n].shares = true
+end
+
+function takers.keeps(self, n, ms)
+    self.sections[n].keeps = tonumber(ms)
 end
 
 takers["not"] = function(self, n, time, code)

@@ -4,10 +4,14 @@
 -- acquire had returned) to `last` (read before a held() that said true). A second tenure *follows*
 -- a first if it was asked for after the first was had, or if all that is certain of it comes after
 -- all that is certain of the first.
+--
+-- Owners of one client that asked to *share* pass a lease on among themselves: with one token, under
+-- rising fences of one block, whose first is the ballot that the nodes granted.
 
 local judge = {}
 
 local MS = 1e6 -- nanoseconds
+local BLOCK = 64 -- fences
 
 local function tenures_by_name(sections)
     local names = {}
@@ -117,9 +121,10 @@ local function check_inversions(tenures, report)
     local function compare(tenure, before)
         report.counts.fences = report.counts.fences + 1
         if before.fence >= tenure.fence and before ~= tenure and not seen[tenure] then
+            local was_passed_on = report:was_passed_on_late(tenure, before)
             seen[tenure] = true
-            report:find("inversion", before, tenure, ("%s: %s came after %s"):format(
-                tenure.name, title(tenure), title(before)))
+            report:find(was_passed_on and "overtaken" or "inversion", before, tenure,
+                ("%s: %s came after %s"):format(tenure.name, title(tenure), title(before)))
         end
     end
     each_after(tenures, own_of, ask_of, compare)
@@ -138,16 +143,54 @@ local function check_fences_unique(tenures, report)
     end
 end
 
-local function check_tokens_unique(sections, report)
+-- Of each token, the one of lowest fence among its owners.
+local function first_owners(sections)
     local owners = {}
     for _, section in ipairs(sections) do
-        local other = section.token and owners[section.token]
-        if other then
-            report:find("same token", other, section, title(other) .. " and " .. title(section))
-        end
-        if section.token then
+        local first = section.token and owners[section.token]
+        if section.token and (not first or section.fence < first.fence) then
             owners[section.token] = section
         end
+    end
+    return owners
+end
+
+local function may_share(first, section)
+    return first.shares and section.shares and first.client == section.client
+        and first.name == section.name and first.fence < section.fence
+        and math.floor(first.fence / BLOCK) == math.floor(section.fence / BLOCK)
+end
+
+local function check_tokens_unique(sections, report)
+    for _, section in ipairs(sections) do
+        local first = section.token and report.first_owners[section.token]
+        if first and first ~= section and not may_share(first, section) then
+            report:find("same token", first, section, title(first) .. " and " .. title(section))
+        elseif section.own and section.shares and section.fence % BLOCK ~= 0 then
+            report.counts.passed_on = report.counts.passed_on + 1
+        end
+    end
+end
+
+-- ---- for a time ----
+
+-- Counted from when it asked, since it is not known when it was granted: a later one, as its fence
+-- says, that owned before then had it too early.
+local function check_kept(tenures, report)
+    for _, tenure in ipairs(tenures) do
+        local until_when = tenure.keeps and tenure.ask + tenure.keeps * MS
+        local has_next = false
+        for _, other in ipairs(until_when and tenures or {}) do
+            local is_later = other.fence > tenure.fence
+            has_next = has_next or is_later
+            if is_later and other.own < until_when then
+                local early = (until_when - other.own) / MS
+                report:find("too early", tenure, other,
+                    ("%s: %s had it %.1f ms before the time of %s was over"):format(
+                        tenure.name, title(other), early, title(tenure)))
+            end
+        end
+        report.counts.kept = report.counts.kept + (has_next and 1 or 0)
     end
 end
 
@@ -175,7 +218,8 @@ local function check_store(tenures, report)
         local later = asked and asked.ask > tenure.own and asked
             or owned and is_certain(tenure) and owned.own > tenure.last and owned
         if later then
-            report:find("stale write", tenure, later,
+            local was_passed_on = report:was_passed_on_late(later, tenure)
+            report:find(was_passed_on and "overtaken" or "stale write", tenure, later,
                 ("%s: a write of %s was taken after one of %s"):format(
                     tenure.name, title(tenure), title(later)))
         end
@@ -229,12 +273,23 @@ function Report:find(kind, first, second, text)
     list[#list + 1] = { kind = kind, first = first, second = second, text = text }
 end
 
+-- It has received a lease that may be older than the other's: the lock was taken away from its
+-- cohort, which had not heard of that.
+function Report:was_passed_on_late(tenure, other)
+    local first = self.first_owners[tenure.token]
+    return tenure.shares and tenure.fence % BLOCK ~= 0
+        and (first == tenure or first.ask < other.own)
+end
+
 --- What can be found.
-judge.kinds = { "overlap", "inversion", "same fence", "same token", "stale write", "store", "told" }
+judge.kinds = {
+    "overlap", "overtaken", "too early", "inversion", "same fence", "same token", "stale write",
+    "store", "told",
+}
 
 local COUNTED = {
     "sections", "tenures", "refused", "lost", "unfinished", "stale", "accepted", "outlived",
-    "pairs", "fences", "told",
+    "pairs", "fences", "told", "passed_on", "kept",
 }
 
 --- Judges sections of any number of clients, in any order.
@@ -245,9 +300,12 @@ local COUNTED = {
 --   * `counts`: sections, tenures, refused acquires; tenures that were lost, that were never
 --     finished,
 --     that outlived 2.5 of their leases; writes that the store accepted and refused (stale); pairs and
---     fences that were compared; losses that were told
+--     fences that were compared; losses that were told; leases that were passed on; owners who kept
+--     the lock for a time, and after whom another came (kept)
 function judge.judge(sections)
-    local report = setmetatable({ findings = {}, counts = {} }, Report)
+    local report = setmetatable({
+        findings = {}, counts = {}, first_owners = first_owners(sections),
+    }, Report)
     for _, kind in ipairs(judge.kinds) do
         report.findings[kind] = {}
     end
@@ -262,6 +320,7 @@ function judge.judge(sections)
         check_overlaps(tenures, report)
         check_inversions(tenures, report)
         check_fences_unique(tenures, report)
+        check_kept(tenures, report)
         check_store(tenures, report)
         check_told(tenures, report)
     end

@@ -10,10 +10,15 @@
 -- ahead ends its leases; one such node is harmless to a lock that stands on one node more than a
 -- majority, and to no other.
 --
+-- So does a lease that is passed on: where it ends early on the nodes, its next owner is behind
+-- whoever was granted the lock meanwhile, in fences as well. And so does a time before which nobody
+-- else has the lock.
+--
 -- What the store refuses follows from the fences. Where those do not rise it may take the write of
 -- an earlier owner, and refuse that of the present one.
 
 local FENCED = { "inversion", "same fence", "stale write" }
+local OWNED = { "overlap", "overtaken", "too early" }
 local ALWAYS = { "same token", "store", "told" }
 
 -- `promises`: the kinds of findings (see judge.lua) that there must not be. `remembers`: no node
@@ -21,11 +26,11 @@ local ALWAYS = { "same token", "store", "told" }
 -- clients than usual.
 local profiles = {
     {
-        name = "lasting", remembers = true, promises = { "overlap", FENCED },
+        name = "lasting", remembers = true, promises = { OWNED, FENCED },
         says = "inside the assumptions: nothing is forgotten; wall clocks show anything",
     },
     {
-        name = "forgetful", promises = { "overlap", FENCED },
+        name = "forgetful", promises = { OWNED, FENCED },
         says = "inside: a minority of nodes forgets, and is guarded; wall clocks agree",
     },
     {

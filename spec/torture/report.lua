@@ -46,6 +46,8 @@ local function print_counts(verdict, write)
     line("%d tenures were lost, %d outlived 2.5 leases, %d were never finished (killed, aborted)",
         "lost", "outlived", "unfinished")
     line("the store accepted %d writes, and refused %d of late owners", "accepted", "stale")
+    line("%d leases were passed on; %d locks were kept for a time, and others came",
+        "passed_on", "kept")
     line("%d losses were told by an event loop; %d forks; %d queues of the dead were emptied",
         "told", "forks", "handed_over")
     line("packets: %d passed, %d lost, %d overtaken, %d came twice, %d changed", "packets passed",

@@ -21,21 +21,27 @@ end
 --   * `client`: of redlock; `writer`: of a history; `store`
 --   * `sleep`: a function
 --   * `hears`: whether there is a loop that can call on_lost functions
+--   * `shares`: whether there are others who acquire through the same client
 --   * `orders`: a function, what the harness wants now
---   * `settings`: `ttl`, `prefix`, `pause`; `hot`, `cold` and `long`, how many names of each kind
---     there are; `counts`, whether to count the nodes on which each lock stands
+--   * `settings`: `ttl`, `prefix`, `pause`; `hot`, `cold`, `long` and `shared`, how many names of
+--     each kind there are; `counts`, whether to count the nodes on which each lock stands
 
 -- What to do next: mostly short work under a name that many want; now and then something else.
-local function draw(settings)
+local function draw(settings, shares)
     local ttl, dice = settings.ttl, math.random(100)
     local function name(kind)
         return settings.prefix .. kind .. math.random(settings[kind])
     end
-    if dice <= 50 then
+    if shares and dice <= 25 then
+        return { name = name "shared", hold = random_between(0, 0.03), wait = 30, cohort = true }
+    elseif dice <= 46 then
         return { name = name "cold", hold = random_between(0, 0.06), wait = 30 }
+    elseif dice <= 50 then
+        local hold, at_least = random_between(0, 0.06), random_between(0.3, 0.6) * ttl
+        return { name = name "cold", hold = hold, wait = 0.2, at_least = at_least }
     elseif dice <= 70 then
-        local fair = dice % 2 == 0
-        return { name = name "hot", hold = random_between(0, 0.02), wait = 30, fair = fair }
+        local hold, fair = random_between(0, 0.02), dice % 2 == 0
+        return { name = name "hot", hold = hold, wait = 30, fair = fair, cohort = shares }
     elseif dice <= 80 then
         local wait = random_between(0, 0.2)
         return { name = name "cold", hold = random_between(0, 0.06), wait = wait }
@@ -116,18 +122,30 @@ local function own(worker, n, lock, what, during)
     end
 end
 
+local function ask(worker, what)
+    local n = worker.writer:next_section()
+    worker.writer:note("ask", n, what.name, clock())
+    if what.cohort then
+        worker.writer:note("shares", n)
+    end
+    if what.at_least then
+        worker.writer:note("keeps", n, what.at_least * 1000)
+    end
+    return n
+end
+
 --- Acquires, works, releases.
 -- @tparam table worker see above
--- @tparam[opt] table what `name`, `hold`, `wait` in seconds, `fair`, `renew`, `extend`; by default
--- something random
+-- @tparam[opt] table what `name`, `hold`, `wait`, `at_least` in seconds, `fair`, `cohort`, `renew`,
+-- `extend`; by default something random
 -- @tparam[opt] function during called with the lock while it is held
 -- @treturn boolean whether it could be had
 function section.run(worker, what, during)
-    what = what or draw(worker.settings)
-    local n = worker.writer:next_section()
-    worker.writer:note("ask", n, what.name, clock())
+    what = what or draw(worker.settings, worker.shares)
+    local n = ask(worker, what)
     local lock, _, code = worker.client:acquire(what.name, {
         ttl = worker.settings.ttl, wait = what.wait, fair = what.fair, renew = what.renew,
+        cohort = what.cohort, at_least = what.at_least,
     })
     if not lock then
         worker.writer:note("not", n, clock(), code)

@@ -80,7 +80,7 @@ local function settings_of(options, profile, number)
         classes = profile.fleet or options.fleet,
         ttl = torture.TTL, bound = torture.TTL + torture.BOUND,
         counts = profile.counts, timeout = 0.3, pause = 0.12, seed = options.seed,
-        hot = 2, cold = 12, long = 12,
+        hot = 2, cold = 12, long = 12, shared = 2,
     }
 end
 

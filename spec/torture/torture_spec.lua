@@ -98,6 +98,68 @@ describe("the judge", function()
         }))
     end)
 
+    -- Owners that share a token: the first at `own`, then one each second.
+    local function cohort(own, fences, changes)
+        local tenures = {}
+        for index, fence in ipairs(fences) do
+            tenures[index] = tenure {
+                ask = 0.5, own = own + index - 1, last = own + index - 0.9, fence = fence,
+                token = "shared", shares = true,
+            }
+        end
+        for name, value in pairs(changes or {}) do
+            tenures[#tenures][name] = value
+        end
+        return tenures
+    end
+
+    it("finds nothing wrong with a token that a client's owners share", function()
+        local found, report = findings_of(cohort(1, { 128, 129, 191 }))
+        assert.same({}, found)
+        assert.equal(2, report.counts.passed_on)
+    end)
+
+    it("finds a shared token beyond its client, its lock, its block, or who may share", function()
+        for _, changes in ipairs {
+            { client = "two" }, { name = "another" }, { fence = 192 }, { shares = false },
+        } do
+            assert.same({ "same token" }, (findings_of(cohort(1, { 128, 129 }, changes))))
+        end
+        assert.same({ "same fence", "same token" }, (findings_of {
+            tenure { own = 1, fence = 128, token = "shared", shares = true },
+            tenure { own = 1, fence = 128, token = "shared", shares = true },
+        }))
+    end)
+
+    it("finds a lease that was passed on after another had been granted the lock", function()
+        local sections = cohort(1, { 128, 129, 130 })
+        sections[4] = tenure { ask = 1.2, own = 1.3, last = 1.9, fence = 192, client = "two" }
+        assert.same({ "overtaken", "overtaken" }, (findings_of(sections)))
+        sections[4].writes, sections[2].writes = { 2 }, { 1 } -- it writes late
+        assert.same({ "overtaken", "overtaken", "overtaken" }, (findings_of(sections)))
+    end)
+
+    it("finds a lower fence of who asked for what was passed on after another owned", function()
+        local sections = cohort(3, { 128, 129 })
+        for _, each in ipairs(sections) do
+            each.ask = 2.5 * SECOND
+        end
+        sections[3] = tenure { own = 1, last = 2, fence = 192, client = "two" }
+        assert.same({ "inversion", "inversion" }, (findings_of(sections)))
+    end)
+
+    it("finds who has a lock before the time that an owner asked for", function()
+        local function found(own, fence)
+            return (findings_of {
+                tenure { ask = 1, own = 1.1, last = 1.2, fence = 64, keeps = 500 },
+                tenure { own = own, fence = fence },
+            })
+        end
+        assert.same({ "too early" }, found(1.499, 128))
+        assert.same({}, found(1.5, 128))
+        assert.same({}, found(0.9, 0)) -- that was before
+    end)
+
     it("finds a write of an earlier owner that the store took after one of a later", function()
         assert.same({ "inversion", "stale write", "store" }, (findings_of {
             tenure { own = 1, last = 2, fence = 11, writes = { 1, 4 } },
@@ -166,6 +228,8 @@ describe("a history", function()
     it("is read as it was written, while it is written", function()
         local writer, reader = history.writer(path), history.reader(path, "one", "lua")
         writer:note("ask", 1, "job", 1e15)
+        writer:note("shares", 1)
+        writer:note("keeps", 1, 250.4)
         reader:poll()
         local owns, waits = reader:state()
         assert.is_true(waits and not owns)
@@ -186,6 +250,7 @@ describe("a history", function()
         assert.same({ "this and that" }, reader.wrong)
         assert.same({
             client = "one", class = "lua", name = "job", ask = 1e15, own = 1e15 + 1,
+            shares = true, keeps = 250,
             fence = 2 ^ 53 - 1, token = "token", ttl = 1000, last = 1e15 + 2, writes = { 7 },
             stale = 1, over = 1e15 + 3, code = "true",
         }, reader.sections[1])

@@ -10,9 +10,11 @@ Verdict.__index = Verdict
 
 local TITLES = {
     overlap = "one owner at a time",
+    overtaken = "no lease is passed on of a lock that has a newer owner",
+    ["too early"] = "nobody has a lock before the time that its last owner asked for",
     inversion = "a later owner has a higher fence",
     ["same fence"] = "no fence is given twice",
-    ["same token"] = "no token is given twice",
+    ["same token"] = "no token is given twice, but within a cohort",
     ["stale write"] = "the store takes no write of an earlier owner after one of a later",
     store = "the store refuses lower fences",
     told = "a loss is told once, and not while it is held",
@@ -259,6 +261,10 @@ local function check_coverage(self)
     expect(self, "owners were compared", counts.pairs > 0, "there were none")
     expect(self, "fences were compared", counts.fences > 0, "there were none")
     expect(self, "the store was written to", counts.accepted > 0, "never")
+    expect(self, "locks were kept for a time, and others came", counts.kept > 0, "never")
+    if self.clients.cqueues or self.clients.luv then
+        expect(self, "leases were passed on", counts.passed_on > 0, "none was")
+    end
     if self.clients.steady then
         expect(self, "renewed leases outlived 2.5 ttls", counts.outlived > 0, "none did")
     end

@@ -24,7 +24,7 @@ loop.run(function()
         loop.spawn(function()
             section.run_all {
                 client = client, writer = told.writer, settings = told, sleep = loop.sleep,
-                orders = told.orders, store = shared, hears = true,
+                orders = told.orders, store = shared, hears = true, shares = true,
             }
             left = left - 1
         end)

@@ -169,7 +169,10 @@ for _, count in ipairs { 1, 3 } do
                 end,
             } do
                 let_go()
-                assert.is_true(wait.wait_until(is_kept), what)
+                assert.is_true(wait.wait_until(function()
+                    collect_all()
+                    return is_kept()
+                end), what)
                 list:ask_all("DEL", "job")
             end
         end)

@@ -911,8 +911,10 @@ for _, name in ipairs { "cqueues", "luv" } do
                 loop.run(function()
                     assert(client:acquire("job", { ttl = ALONE }))
                     loop.sleep(0)
-                    collect_all()
-                    assert(loop.wait_until(function() return three:count "job" == 0 end))
+                    assert(loop.wait_until(function()
+                        collect_all()
+                        return three:count "job" == 0
+                    end))
                 end)
             end)
 
@@ -920,8 +922,10 @@ for _, name in ipairs { "cqueues", "luv" } do
                 loop.run(function()
                     assert(redlock.new { nodes = three:urls(), timeout = 10 }:acquire "job")
                     loop.sleep(0)
-                    collect_all()
-                    assert(loop.wait_until(function() return three:count "job" == 0 end))
+                    assert(loop.wait_until(function()
+                        collect_all()
+                        return three:count "job" == 0
+                    end))
                 end)
             end)
         end)

@@ -64,9 +64,7 @@ for _, count in ipairs { 1, 3 } do
         end)
 
         local function hold(name, options)
-            local lock = assert(client:acquire(name, options))
-            assert.is_true(list:comes_to(count, name))
-            return lock
+            return list:everywhere(client, name, options)
         end
 
         it("there is nothing where nothing is held", function()
@@ -124,9 +122,9 @@ for _, count in ipairs { 1, 3 } do
             local settings = { prefix = "p*[x]?\\:" }
             local with_prefix = list:client(settings)
             local held = { hold "pzx:a", hold "other" }
-            for index, name in ipairs { "job:1", "job:2", "order:1" } do
-                held[#held + 1] = assert(with_prefix:acquire(name))
-                assert.is_true(list:comes_to(count, settings.prefix .. name), index)
+            for _, name in ipairs { "job:1", "job:2", "order:1" } do
+                local key = settings.prefix .. name
+                held[#held + 1] = list:everywhere(with_prefix, name, nil, key)
             end
             assert.same({ "job:1", "job:2", "order:1" }, names((with_prefix:list())))
             assert.same({ "job:1", "job:2" }, names((with_prefix:list "job:*")))
@@ -257,9 +255,7 @@ end
 
 describe("over three nodes", function()
     local function hold(name)
-        local lock = assert(nodes:client({ ttl = LONG }):acquire(name))
-        assert.is_true(nodes:comes_to(3, name))
-        return lock
+        return nodes:everywhere(nodes:client { ttl = LONG }, name)
     end
 
     it("tells how many bear the token that most bear", function()

@@ -40,16 +40,8 @@ local function connected_client(nodes, options)
     return client
 end
 
--- A lock that stands on every node. A majority is enough for a lock, so on a busy machine it may
--- take more than one.
 local function acquire_everywhere(nodes, options)
-    local client = nodes:client()
-    local lock
-    assert(wait.wait_until(function()
-        lock = assert(client:acquire("job", options))
-        return nodes:comes_to(#nodes, "job", 0.1) or not lock:release()
-    end))
-    return lock
+    return nodes:everywhere(nodes:client(), "job", options)
 end
 
 for count = 1, 5 do

@@ -265,8 +265,7 @@ describe("a loss is noticed", function()
 
     it("when it was lost on three of five nodes, but not for two", function()
         local wide = nodes:client({ restart_guard = false })
-        local lock = assert(wide:acquire("job", { ttl = SAFE }))
-        assert.is_true(nodes:comes_to(5, "job"))
+        local lock = nodes:everywhere(wide, "job", { ttl = SAFE })
         for index = 1, 2 do
             nodes:ask(index, "DEL", "job")
             calls.reset(nodes[index])
@@ -357,8 +356,7 @@ describe("a held lock outlives", function()
 
     it("two of five nodes, one restarted empty and one that hangs", function()
         local wide = nodes:client({ timeout = 2, restart_guard = false })
-        local lock = assert(wide:acquire("job", { ttl = SAFE }))
-        assert.is_true(nodes:comes_to(5, "job"))
+        local lock = nodes:everywhere(wide, "job", { ttl = SAFE })
         nodes[4]:restart()
         nodes[5]:pause()
         for index = 1, 3 do

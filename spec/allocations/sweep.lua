@@ -113,7 +113,7 @@ end
 local function check_anew(world, number)
     local in_openssl = leftovers.asked_by():find "^lib[cs][rs]" -- libcrypto, libssl
     local client = scenario.anew and in_openssl and scenario.anew(world)
-    if not client or not is_of_use(client, world.name .. ":anew", 10) then
+    if not client or not is_of_use(client, world.name .. ":anew", 60) then
         complain(number, "the client is of no use any more")
     end
     if client then
@@ -147,7 +147,7 @@ local function run(world, number)
         complain(number, "%s", result)
     end
     client = ok and result or client
-    if client and not is_of_use(client, world.name .. ":after", scenario.anew and 1 or 10) then
+    if client and not is_of_use(client, world.name .. ":after", scenario.anew and 1 or 60) then
         check_anew(world, number)
     end
     if client then

@@ -56,8 +56,7 @@ describe("info of a lock that is held", function()
     -- A node that was started again a moment ago is asked for its vote once it has been dialed.
     before_each(function()
         assert.is_true(wait.wait_until(all_answer))
-        lock = assert(client:acquire("order:42", { ttl = 60 }))
-        assert.is_true(nodes:comes_to(3, "order:42"))
+        lock = nodes:everywhere(client, "order:42", { ttl = 60 })
     end)
 
     after_each(function()

@@ -32,8 +32,7 @@ end)
 
 before_each(function()
     client = nodes:client { identity = "nightly report", renew = false }
-    lock = assert(client:acquire("job", { ttl = 60 }))
-    assert.is_true(nodes:comes_to(3, "job"))
+    lock = nodes:everywhere(client, "job", { ttl = 60 })
 end)
 
 after_each(function()

@@ -163,6 +163,22 @@ function Quorum:comes_to(count, key, seconds)
     return wait.wait_until(function() return self:count(key) == count end, seconds) == true
 end
 
+--- Acquires a lock that stands on every node of this quorum. A majority is enough for a lock, so on a
+-- busy machine it may take more than one.
+-- @tparam Client client
+-- @tparam string name
+-- @tparam[opt] table terms as acquire takes them
+-- @tparam[opt=name] string key
+-- @treturn Lock
+function Quorum:everywhere(client, name, terms, key)
+    local lock
+    assert(wait.wait_until(function()
+        lock = assert(client:acquire(name, terms))
+        return self:comes_to(#self, key or name, 0.3) or not lock:release()
+    end, 60))
+    return lock
+end
+
 --- Waits until the lease of a key has been renewed so often.
 -- @tparam number index of the node
 -- @tparam string key

@@ -39,7 +39,8 @@ static void check_kind(enum rlk_request_kind kind, const redisReply *reply, size
         check_vote(reply, &vote);
         malformed += vote.reason == RLK_MALFORMED;
         if (vote.reason == RLK_GRANTED && reply->type == REDIS_REPLY_INTEGER)
-            claim(grants_to_all(reply), "no number but 1 is a grant");
+            claim(grants_to_all(reply) || (kind == RLK_RELEASE && reply->integer == 2),
+                  "no number but 1 is a grant, and of a release 2");
     }
     claim(reply->type != REDIS_REPLY_NIL || malformed == count, "nothing is no answer");
 }

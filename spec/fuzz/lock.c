@@ -38,8 +38,10 @@ struct member {
     bool gives_time;             /* to the next in line, before that asks the nodes as well */
     bool is_followed;            /* by the first in line, when it lets go */
     bool has_passed_on;          /* its lease: that is another's */
+    bool is_unfit;               /* for that: it has asked for more than its terms say */
     int64_t turn_at_ms;          /* it asks no node before, but behind a release */
-    const struct member *leader; /* whose release its attempt comes behind */
+    const struct member *leader; /* whose release an attempt of it comes behind */
+    uint64_t follows_with;       /* the token of that attempt */
     uint32_t acquire_round;      /* of the attempt whose votes are counted */
     rlk_nodes granted;           /* by votes that were delivered */
     rlk_nodes debt_in_flight;    /* a token is to be released there, and that has no answer */
@@ -340,7 +342,7 @@ static const char *const answers_to_acquire[] = {
     "*2\r\n:-1\r\n$1\r\nx\r\n",
 };
 
-static const char *const answers_about_token[] = {":1\r\n", ":0\r\n", ":-1\r\n", ":1\r\n"};
+static const char *const answers_about_token[] = {":1\r\n", ":0\r\n", ":-1\r\n", ":2\r\n"};
 
 static const char *const errors[] = {
     "-NOSCRIPT No matching script.\r\n", "-BUSY Redis is busy\r\n",
@@ -409,8 +411,11 @@ static void say_nonsense(struct world *world, int node)
 {
     static const char *const nonsense[] = {":1\r\n",  "+OK\r\n", "-ERR Protocol error\r\n",
                                            "$-1\r\n", "!",       "*1\r\n:1\r\n"};
-    if (world->servers[node].up)
-        say(world, node, nonsense[choose(&world->input, 6)]);
+    struct server *server = &world->servers[node];
+    if (!server->up)
+        return;
+    server->answered += server->called != server->answered; /* it passes for the next answer */
+    say(world, node, nonsense[choose(&world->input, 6)]);
 }
 
 /* ---- what a server reads ---- */
@@ -477,11 +482,10 @@ static void note_acquire(struct world *world, struct member *member, int node,
     bool is_owed = member->debt_in_flight & rlk_node_bit(node);
     claim(!is_owed || world->now_ms >= member->owed_until_ms[node],
           "nothing is acquired before the debt was answered");
-    if (member->lock.follows)
-        claim(request->fair && is_told(member->leader, node),
-              "who follows asks behind the release");
-    else
-        claim(world->now_ms >= member->turn_at_ms, "who awaits its turn asks no node before");
+    claim(!member->lock.follows || request->fair, "who comes behind others is fair");
+    claim(world->now_ms >= member->turn_at_ms, "who awaits its turn asks no node before");
+    if (member->leader && member->follows_with == token)
+        claim(is_told(member->leader, node), "who follows asks behind the release");
     if (member->acquire_round == request->round && member->token == token)
         return;
     claim(token > member->token, "every attempt has a token of its own");
@@ -644,7 +648,7 @@ static void acquire(struct world *world, struct member *member)
         return;
     member->gives_time = traits & 64;
     member->is_followed = traits & 128;
-    member->has_passed_on = false;
+    member->has_passed_on = member->is_unfit = false;
     member->turn_at_ms = 0;
     member->stands = terms.wait_ms > 0 && choose(&world->input, 2) &&
                      rlk_lines_join(&world->lines, &member->place, &member->lock);
@@ -652,6 +656,13 @@ static void acquire(struct world *world, struct member *member)
         rlk_lock_stand_by(&member->lock, &terms, world->now_ms);
     else
         rlk_lock_acquire(&member->lock, &terms, world->now_ms);
+}
+
+static void extend(struct world *world, struct member *member)
+{
+    int64_t ttl_ms = 1 + (int64_t)take_number(&world->input, 2);
+    member->is_unfit |= ttl_ms > member->lock.lease.terms.ttl_ms;
+    rlk_lock_extend(&member->lock, ttl_ms, world->now_ms);
 }
 
 /* It owns what the other did: by the grant of the same nodes, until the same time. */
@@ -677,7 +688,7 @@ static bool pass_on(struct world *world, struct member *owner)
 {
     struct rlk_lock *lock = &owner->lock;
     struct rlk_cohort *cohort = rlk_cohorts_find(&world->cohorts, lock->key, &lock->lease);
-    if (!cohort || !is_owned(owner) || lock->outcome == RLK_PENDING)
+    if (!cohort || !is_owned(owner) || owner->is_unfit || lock->outcome == RLK_PENDING)
         return false;
     struct rlk_lock *next = rlk_cohort_pass_on(cohort, lock->deadline_ms, world->now_ms);
     if (!next)
@@ -699,12 +710,15 @@ static void follow(struct world *world, struct member *leader)
     struct before before = look(member);
     bool waits = member->lock.state == RLK_STANDING_BY || member->lock.state == RLK_WAITING;
     bool in_time = world->now_ms < member->lock.wait_until_ms;
-    if (waits && in_time)
-        member->leader = leader;
     top_up(world);
     rlk_lock_follow(&member->lock, world->now_ms);
-    claim(!(waits && in_time) || member->lock.follows, "who waits follows");
-    claim(waits || member->lock.state == before.state, "and nobody else");
+    claim(waits || member->lock.state == before.state, "only who waits follows");
+    if (waits && in_time) {
+        claim(member->lock.follows, "who waits follows");
+        member->turn_at_ms = 0;
+        member->leader = leader;
+        member->follows_with = strtoull(member->lock.lease.token, NULL, 10);
+    }
     moved(world, member, before);
 }
 
@@ -752,7 +766,7 @@ static void command(struct world *world, struct member *member, unsigned choice)
         break;
     case 2:
         if (is_owned(member))
-            rlk_lock_extend(lock, 1 + (int64_t)take_number(&world->input, 2), world->now_ms);
+            extend(world, member);
         break;
     case 3:
         if (at_rest && !member->stands)

@@ -128,11 +128,22 @@ static void draw_processes(struct sim_mix *mix, struct sim_random *random)
     }
 }
 
-/* Tasks that move at the same moments, and many of them: what they ask for travels in batches. */
+static bool is_calm(const struct sim_mix *mix)
+{
+    for (int fault = 0; fault < SIM_FORGET; fault++)
+        if (mix->rates[fault] > 0 || mix->counts[fault] > 0)
+            return false;
+    return true;
+}
+
+/* Tasks that move at the same moments, and many of them: what they ask for travels in batches. Where
+ * nothing goes wrong, some give up just when others let go. */
 static void draw_step(struct sim_mix *mix, struct sim_random *random)
 {
-    if (!in_percent(random, 12))
+    if (!in_percent(random, is_calm(mix) ? 40 : 12))
         return;
+    if (is_calm(mix))
+        mix->rates[SIM_ABANDON] = 300000;
     mix->in_step_us = mix->ttl_ms * 1000 / 8;
     mix->locks = SIM_LOCKS_MAX;
     mix->rounds += 2;

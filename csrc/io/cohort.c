@@ -1,5 +1,5 @@
-/* They hang in the order in which they are to close. Most close as long after they were opened as the one
- * before, so a new one is put in from the end. */
+/* They hang in the order in which they are to close. Most live for the same time, so a new one is put in
+ * from the end. */
 #include "io/cohort.h"
 
 #include <stdlib.h>
@@ -133,6 +133,8 @@ int64_t rlk_cohorts_next_time(const struct rlk_cohorts *cohorts)
 void rlk_cohort_explain(const struct rlk_in_line *place, int64_t now_ms)
 {
     const struct rlk_cohort *cohort = at_head_of(rlk_line_first(place));
-    if (cohort)
-        rlk_lock_note_owner(place->lock, &cohort->lease, cohort->deadline_ms - now_ms);
+    if (!cohort)
+        return;
+    int64_t left_ms = cohort->deadline_ms - now_ms;
+    rlk_lock_note_owner(place->lock, &cohort->lease, left_ms > 0 ? left_ms : 0);
 }

@@ -319,8 +319,8 @@ static void end_at_once(struct rlk_runner *runner, struct rlk_operation *operati
     rlk_operation_drop(operation);
 }
 
-/* The next of its cohort gets what was to be released. What this owner has passed on before is
- * another's. */
+/* The next of its cohort gets what was to be released, unless nodes may have been asked for something else
+ * meanwhile. What this owner has passed on before is another's. */
 static bool pass_on(struct rlk_runner *runner, struct rlk_operation *operation)
 {
     struct rlk_holding *holding = operation->holding;

@@ -780,7 +780,7 @@ return {
     {
         name = "passed-on-fence-used-again",
         fault = "who receives a lease has the fence of who passed it on",
-        falls = "a later owner has a higher fence",
+        falls = "fenced",
         file = "core/lock.c",
         was = "lock->lease.fence = lease->fence + 1;",
         is = "lock->lease.fence = lease->fence;",
@@ -788,7 +788,7 @@ return {
     {
         name = "ballots-without-blocks",
         fault = "a ballot is one above the last, and may be a local owner's fence",
-        falls = "a later owner has a higher fence",
+        falls = "fenced",
         file = "core/lock.c",
         was = "(above / RLK_FENCE_BLOCK + 1) * RLK_FENCE_BLOCK;",
         is = "above + 1;",
@@ -812,7 +812,7 @@ return {
     {
         name = "passed-on-for-ever",
         fault = "a cohort does not close while somebody is there to receive",
-        falls = "other processes get their turn",
+        falls = "everybody gets a lock",
         file = "io/cohort.c",
         was = "bool is_open = now_ms < cohort->closes_ms && ",
         is = "bool is_open = ",

@@ -178,13 +178,20 @@ static bool is_renewed(const struct rlk_terms *terms)
            terms->ttl_ms * 1000 >= 40 * (sim.mix.latency_us + sim.mix.jitter_us);
 }
 
-/* It was passed on, and then the nodes were asked up to 100 ms before. */
+/* It was passed on, and then the nodes were asked up to 100 ms before, by a clock that is not set. */
+static int64_t lease_began(const struct tenure *tenure)
+{
+    if (!tenure->was_passed_on)
+        return tenure->asked_us;
+    return sim.profile == SIM_SOUND ? tenure->asked_us - COHORT_US : 0;
+}
+
 static void note_lease(struct tenure *tenure, const struct rlk_lease *lease)
 {
     tenure->was_passed_on = lease->fence % RLK_FENCE_BLOCK != 0;
     tenure->is_in_cohort = lease->terms.cohort;
     tenure->ttl_ms = lease->terms.ttl_ms;
-    tenure->lease_us = tenure->asked_us - (tenure->was_passed_on ? COHORT_US : 0);
+    tenure->lease_us = lease_began(tenure);
     sim_count.passed_on += tenure->was_passed_on;
     sim_judge_check(SIM_COHORT_BOUNDED, !tenure->was_passed_on || lease->terms.cohort,
                     "%s received %s, and is in no cohort",

@@ -173,6 +173,11 @@ describe("where what the library assumes does not hold", function()
             assert.equal("0", stale, cause)
         end
     end)
+
+    it("a lease that was passed on is as old as it was, also if clocks are set", function()
+        local output, code = run "--profile broken --seed 51443"
+        assert.equal(0, code, output)
+    end)
 end)
 
 describe("the program", function()

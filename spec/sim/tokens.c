@@ -150,6 +150,8 @@ int sim_token_of(const char *bytes, int number)
     if (last)
         judge_succession(last, tenure);
     tenure->first_asked_ms = last ? last->first_asked_ms : tenure->asked_ms;
+    if (last)
+        tenure->lease_us = last->lease_us;
     tokens[token].tenure = number;
     return token;
 }

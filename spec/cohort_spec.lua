@@ -187,6 +187,29 @@ for _, name in ipairs { "cqueues", "luv" } do
             end
         end)
 
+        it("who asks for another lease stands in the nodes' queues meanwhile", function()
+            local client, stands = one:client(), false
+            for _ = 1, 20 do -- a machine may stand still for a moment
+                loop.run(function()
+                    local ended = false
+                    local lock = assert(client:acquire("job", cohort()))
+                    loop.spawn(function() -- for less than a cohort lives
+                        client:acquire("job", cohort { cohort = false, wait = 0.06 })
+                        ended = true
+                    end)
+                    assert(loop.wait_until(function()
+                        stands = stands or one:ask(1, "ZCARD", inbox.side("job", "queue")) == 1
+                        return ended
+                    end))
+                    assert(lock:release())
+                end)
+                if stands then
+                    break
+                end
+            end
+            assert.is_true(stands)
+        end)
+
         it("what was extended beyond its ttl is not passed on", function()
             local client = one:client()
             loop.run(function()

@@ -88,17 +88,27 @@ struct rlk_cohort *rlk_cohorts_find(const struct rlk_cohorts *cohorts, struct rl
 }
 
 /* As long a lease, so that it is the nodes' as long as it would be if they had been asked. */
-static bool may_receive(const struct rlk_lock *next, const struct rlk_terms *owner, int64_t now_ms)
+static bool takes_part(const struct rlk_lock *next, const struct rlk_terms *owner)
 {
     const struct rlk_terms *terms = &next->lease.terms;
-    return next->state == RLK_STANDING_BY && now_ms < next->wait_until_ms && terms->cohort &&
-           terms->ttl_ms == owner->ttl_ms && terms->at_least_ms == 0;
+    return terms->cohort && terms->ttl_ms == owner->ttl_ms && terms->at_least_ms == 0;
+}
+
+static bool may_receive(const struct rlk_lock *next, const struct rlk_terms *owner, int64_t now_ms)
+{
+    return next->state == RLK_STANDING_BY && now_ms < next->wait_until_ms &&
+           takes_part(next, owner);
+}
+
+static struct rlk_lock *next_of(const struct rlk_cohort *cohort)
+{
+    return cohort->in_line.next ? cohort->in_line.next->lock : NULL;
 }
 
 struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_ms, int64_t now_ms)
 {
     const struct rlk_lease *lease = &cohort->lease;
-    struct rlk_lock *next = cohort->in_line.next ? cohort->in_line.next->lock : NULL;
+    struct rlk_lock *next = next_of(cohort);
     int64_t left_ms = deadline_ms - now_ms;
     bool is_open = now_ms < cohort->closes_ms && (lease->fence + 1) % RLK_FENCE_BLOCK != 0;
     bool is_a_lease = left_ms > 0 && left_ms >= lease->terms.ttl_ms / 2;
@@ -107,6 +117,17 @@ struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_
     rlk_lock_receive(next, lease, deadline_ms, now_ms);
     note_owner(cohort, next);
     return next;
+}
+
+struct rlk_lock *rlk_cohorts_stranger(const struct rlk_cohorts *cohorts, struct rlk_key key)
+{
+    if (rlk_list_is_empty(&cohorts->by_end))
+        return NULL;
+    const struct rlk_cohort *cohort = at_head_of(rlk_lines_first(cohorts->lines, key));
+    struct rlk_lock *next = cohort ? next_of(cohort) : NULL;
+    bool is_stranger =
+        next && next->state == RLK_STANDING_BY && !takes_part(next, &cohort->lease.terms);
+    return is_stranger ? next : NULL;
 }
 
 struct rlk_lock *rlk_cohorts_close(struct rlk_cohort *cohort)
@@ -133,7 +154,7 @@ int64_t rlk_cohorts_next_time(const struct rlk_cohorts *cohorts)
 void rlk_cohort_explain(const struct rlk_in_line *place, int64_t now_ms)
 {
     const struct rlk_cohort *cohort = at_head_of(rlk_line_first(place));
-    if (!cohort)
+    if (!cohort || place->lock->sent)
         return;
     int64_t left_ms = cohort->deadline_ms - now_ms;
     rlk_lock_note_owner(place->lock, &cohort->lease, left_ms > 0 ? left_ms : 0);

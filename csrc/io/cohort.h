@@ -34,6 +34,10 @@ struct rlk_cohort *rlk_cohorts_find(const struct rlk_cohorts *cohorts, struct rl
  * cohort is to close, or if less than half of a lease is left. */
 struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_ms, int64_t now_ms);
 
+/* The next in line behind the lock's cohort, if it stands by, and its terms are such that the lease cannot be
+ * passed on to it; else NULL. */
+struct rlk_lock *rlk_cohorts_stranger(const struct rlk_cohorts *cohorts, struct rlk_key key);
+
 /* It ends. Returns who is the first in line then, and NULL if nobody is. */
 struct rlk_lock *rlk_cohorts_close(struct rlk_cohort *cohort);
 
@@ -41,7 +45,7 @@ struct rlk_lock *rlk_cohorts_close(struct rlk_cohort *cohort);
 struct rlk_cohort *rlk_cohorts_due(const struct rlk_cohorts *cohorts, int64_t now_ms);
 int64_t rlk_cohorts_next_time(const struct rlk_cohorts *cohorts);
 
-/* What the nodes would tell a lock that stands behind a cohort; nothing if it does not. */
+/* What the nodes would tell a lock that stands behind a cohort; nothing if it does not, or has asked them. */
 void rlk_cohort_explain(const struct rlk_in_line *place, int64_t now_ms);
 
 #endif

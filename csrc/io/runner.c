@@ -52,6 +52,16 @@ static void give_turn(struct rlk_runner *runner, struct rlk_lock *next, const st
     rlk_loop_touch(runner->loop, next);
 }
 
+/* Who cannot be passed the lease stands in the nodes' queues as soon as it would without a cohort. */
+static void let_stranger_ask(struct rlk_runner *runner, struct rlk_key key)
+{
+    struct rlk_lock *stranger = rlk_cohorts_stranger(&runner->cohorts, key);
+    if (!stranger || stranger->poll_at_ms != RLK_NEVER)
+        return;
+    rlk_lock_await_turn(stranger, rlk_clock_ms() + TURN_AFTER_MS);
+    rlk_loop_touch(runner->loop, stranger);
+}
+
 /* Whoever stands before it has asked the nodes for it as well; or owns what it waits for. */
 static void explain(struct rlk_operation *operation)
 {
@@ -67,8 +77,10 @@ static void leave_line(struct rlk_runner *runner, struct rlk_operation *operatio
 {
     explain(operation);
     struct rlk_in_line *next = rlk_lines_leave(&runner->lines, &operation->in_line);
-    if (!next)
+    if (!next) {
+        let_stranger_ask(runner, operation->key);
         return;
+    }
     if (next->lock->outcome != RLK_PENDING) {
         rlk_lock_copy_reasons(next->lock, &operation->lock);
     } else if (!rlk_lock_share_verdict(next->lock, &operation->lock)) {
@@ -275,6 +287,7 @@ static void begin_acquire(struct rlk_runner *runner, struct rlk_operation *opera
         rlk_lock_acquire(lock, &operation->terms, now_ms);
     else
         rlk_lock_stand_by(lock, &operation->terms, now_ms);
+    let_stranger_ask(runner, operation->key);
 }
 
 /* What has ended since it was asked for is over, and nobody is asked. */

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "core/reader.h"
 #include "core/scripts.h"
 #include "input.h"
 
@@ -55,18 +56,20 @@ static void check_reply(const redisReply *reply, size_t count)
     }
 }
 
+/* Beyond what any reply of ours needs. */
+static const struct rlk_reader_bounds bounds = {.bytes = 1 << 20,
+                                                .elements = 16 * RLK_BATCH_MAX,
+                                                .depth = 4};
+
 static void read_replies(struct input *input)
 {
     size_t count = 1 + choose(input, RLK_BATCH_MAX);
-    redisReader *reader = redisReaderCreate();
-    void *reply = NULL;
-    redisReaderFeed(reader, (const char *)input->at, input->left);
-    while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply) {
-        check_reply(reply, count);
-        freeReplyObject(reply);
-        reply = NULL;
-    }
-    redisReaderFree(reader);
+    struct rlk_reader reader;
+    claim(rlk_reader_open(&reader, bounds), "there is memory");
+    rlk_reader_feed(&reader, (const char *)input->at, input->left);
+    while (rlk_reader_next(&reader) == RLK_READ_REPLY)
+        check_reply(reader.reply, count);
+    rlk_reader_close(&reader);
 }
 
 /* ---- numbers and wake-ups ---- */

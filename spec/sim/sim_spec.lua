@@ -129,6 +129,8 @@ describe("what a schedule has shown", function()
         [41721] = "a lock that was robbed, and passed on, counts as newer",
         [676580] = "a renewal comes behind a release that lets the token stand for a while",
         [886648] = "who has gone stands in a queue in the place of who came",
+        [610003] = "who asks first arrives after another, by microseconds",
+        [783488] = "and so in another loop",
     }
 
     for seed, what in pairs(found) do

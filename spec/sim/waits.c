@@ -12,6 +12,7 @@
 #define MESSAGES_MAX 32
 #define IDLE_LOOKS_MAX 5000
 #define PASSED_US 1200000 /* a claim's second, and some round trips */
+#define SUBMITTED_US 1000 /* what a program asks for gets to its engine within less */
 
 struct wait {
     struct sim_process *process;
@@ -196,11 +197,12 @@ void sim_judge_idle_look(const struct sim_thread *thread)
 
 /* ---- in order ---- */
 
-/* By the time of arrival, as its wall clock says; and nothing has gone wrong since it came. */
+/* By the time of arrival, as its wall clock says, which an event loop's engine reads a moment after it
+ * was asked; and nothing has gone wrong since it came. */
 static bool comes_first(const struct wait *first, const struct wait *wait)
 {
     return first->in_queue_us < wait->asked_us && sim.disturbed_until_us < first->asked_us &&
-           first->asked_wall_us < wait->asked_wall_us;
+           first->asked_wall_us + SUBMITTED_US < wait->asked_wall_us;
 }
 
 /* It may have been told just before, and find on its way that another has the lock: then the next

@@ -1,7 +1,7 @@
 -- cqueues alone: nested and abandoned controllers, coroutines within coroutines, errors, fork.
 
 local build = require "support.build"
-local cqueues = require "cqueues"
+local cqueues = require "support.library" "cqueues"
 local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"

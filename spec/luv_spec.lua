@@ -6,7 +6,7 @@ local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"
 local servers = require "servers"
-local uv = require "luv"
+local uv = require "support.library" "luv"
 
 local ALONE = 60 -- seconds: a lease that no test outlives
 

@@ -5,6 +5,7 @@
 -- `wait_until(condition)` waits without blocking them, and `outside(fn)` has a function called in no
 -- coroutine, between two turns of the loop.
 
+local library = require "support.library"
 local wait = require "support.wait"
 
 local unpack = table.unpack or unpack
@@ -79,7 +80,7 @@ end
 
 --- The cqueues library; `loop.controller` is that of the run.
 function event_loops.cqueues()
-    local cqueues = require "cqueues"
+    local cqueues = library "cqueues"
     local loop = { name = "cqueues", sleep = cqueues.sleep, stop = function() end }
 
     function loop.spawn(fn, ...)
@@ -101,7 +102,7 @@ end
 
 --- The luv library.
 function event_loops.luv()
-    local uv = require "luv"
+    local uv = library "luv"
     local loop = { name = "luv", stop = uv.stop }
     local timers = {}
 

@@ -148,7 +148,7 @@ for _, trouble in ipairs(troubles) do
 
         it("a waiter gets the lock when they are back", function()
             assert.is_truthy(recovers())
-            local lock = assert(holder:acquire("job", { ttl = 8, renew = false }))
+            local lock = nodes:everywhere(holder, "job", { ttl = 12, renew = false })
             local request = server:begin [[
                 local lock = assert(client:acquire("job", { wait = 60, ttl = 60 }))
                 ngx.print(lock:release())

@@ -195,6 +195,28 @@ describe("terms", function()
         assert.is_true(holder:held())
     end)
 
+    it("are one table for locks that say the same, and another where one term differs", function()
+        local core = require "redlock.core"
+        local client = node:client()
+        local function terms_of(name, value)
+            local given = { ttl = 7, wait = 1 }
+            if name then
+                given[name] = value
+            end
+            return core.companion(client:lock("job", given)).terms
+        end
+        assert.is_true(rawequal(terms_of(), terms_of()))
+        local others = {
+            ttl = 8, wait = 2, renew = false, max_hold = 3, fair = true, cohort = true,
+            detach = true, at_least = 4,
+        }
+        for name, value in pairs(core.companion(client:lock "job").terms) do
+            assert.not_equal(value, others[name])
+            assert.equal(7, terms_of().ttl)
+            assert.equal(others[name], terms_of(name, others[name])[name])
+        end
+    end)
+
     it("are 30 seconds of lease when nobody says anything", function()
         local lock = assert(quorum.new_client(node[1].url):acquire "job")
         local left_ms = node:ask(1, "PTTL", "job")

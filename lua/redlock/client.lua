@@ -37,12 +37,21 @@ local function choose_host(self)
     return host or error("redlock: " .. err, 3)
 end
 
+-- Many locks are acquired with the same options, one after the other.
+local function companion_for(self, terms)
+    local last = self.last_companion
+    if not last or not options.are_same_terms(last.terms, terms) then
+        last = { client = self.handle, terms = terms, host = self.companion.host }
+        self.last_companion = last
+    end
+    return last
+end
+
 local function new_lock(self, name, opts, level)
     options.name(name, self.prefix, level + 1)
     local companion = self.companion
     if opts ~= nil then
-        local terms = options.terms(opts, companion.terms, level + 1)
-        companion = { client = self.handle, terms = terms, host = companion.host }
+        companion = companion_for(self, options.terms(opts, companion.terms, level + 1))
     end
     local terms = companion.terms
     return core.lock(self.handle, self.prefix, name, companion,

@@ -257,6 +257,18 @@ function options.terms(given, defaults, level)
     }
 end
 
+--- Whether two tables of terms say the same.
+function options.are_same_terms(a, b)
+    return a.ttl == b.ttl
+        and a.wait == b.wait
+        and a.max_hold == b.max_hold
+        and a.renew == b.renew
+        and a.fair == b.fair
+        and a.cohort == b.cohort
+        and a.detach == b.detach
+        and a.at_least == b.at_least
+end
+
 -- Options of a call, that are no options of a client or a lock.
 
 local any_function = {

@@ -129,28 +129,30 @@ static void prepend(struct rlk_line *line, struct rlk_in_line *place)
     line->first = place;
 }
 
+/* Into the line for the place's key, which begins with it if there is none. */
+static bool enter(struct rlk_lines *lines, struct rlk_in_line *place,
+                  void (*put)(struct rlk_line *, struct rlk_in_line *))
+{
+    uint64_t hash = rlk_siphash(lines->secret, place->key.bytes, place->key.len);
+    struct rlk_line *line = find(lines, hash, place->key);
+    if (!line)
+        return open_line(lines, place, hash);
+    put(line, place);
+    return true;
+}
+
 bool rlk_lines_join(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_lock *lock)
 {
     assert(!place->line);
-    uint64_t hash = rlk_siphash(lines->secret, lock->key.bytes, lock->key.len);
-    struct rlk_line *line = find(lines, hash, lock->key);
     *place = (struct rlk_in_line){.key = lock->key, .lock = lock};
-    if (!line)
-        return open_line(lines, place, hash);
-    append(line, place);
-    return true;
+    return enter(lines, place, append);
 }
 
 bool rlk_lines_head(struct rlk_lines *lines, struct rlk_in_line *place, struct rlk_key key)
 {
     assert(!place->line);
-    uint64_t hash = rlk_siphash(lines->secret, key.bytes, key.len);
-    struct rlk_line *line = find(lines, hash, key);
     *place = (struct rlk_in_line){.key = key};
-    if (!line)
-        return open_line(lines, place, hash);
-    prepend(line, place);
-    return true;
+    return enter(lines, place, prepend);
 }
 
 struct rlk_in_line *rlk_lines_leave(struct rlk_lines *lines, struct rlk_in_line *place)

@@ -30,7 +30,7 @@ struct rlk_cohort *rlk_cohorts_find(const struct rlk_cohorts *cohorts, struct rl
                                     const struct rlk_lease *lease);
 
 /* Its owner lets go, with a lease until then. The next in line owns it by that, and is returned: an
- * acquire that stands by, wants as long a lease and hands over as well. NULL if that is not so, if the
+ * acquire that stands by, wants as long a lease and takes part as well. NULL if that is not so, if the
  * cohort is to close, or if less than half of a lease is left. */
 struct rlk_lock *rlk_cohort_pass_on(struct rlk_cohort *cohort, int64_t deadline_ms, int64_t now_ms);
 

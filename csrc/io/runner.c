@@ -110,7 +110,7 @@ static struct rlk_holding *grant(struct rlk_runner *runner, struct rlk_operation
 }
 
 /* The next in line asks in the same write: on a connection the order is kept. Not if the nodes are to
- * keep the lock for a while. */
+ * keep the lock for a while. What is released is passed on no more: its cohort is over. */
 static void have_followed(struct rlk_runner *runner, const struct rlk_lock *release)
 {
     int64_t now_ms = rlk_clock_ms();

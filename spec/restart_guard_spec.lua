@@ -61,6 +61,8 @@ describe("a node that restarted", function()
         assert(assert(client:try "warm"):release())
         wait.sleep(4.6) -- as old as the guard, and two seconds, until the answer is read
         proxies[1]:set { hold_replies = false }
+        -- It is read before the second is known to have restarted: two that did would vote.
+        assert.is_true(wait.wait_until(function() return not client:info("warm")[1].error end))
         set_uptime(2, 0)
         proxies[2]:cut { reset = true }
         local lock = client:try "job"

@@ -52,7 +52,7 @@ static void go_down(struct rlk_peer *peer, enum rlk_reason reason, const char *f
     snprintf(peer->failure, sizeof peer->failure, "%s", failure);
     peer->failures++;
     peer->reason = reason;
-    peer->phase = RLK_PEER_DOWN;
+    peer->phase = peer->hastened ? RLK_PEER_ASLEEP : RLK_PEER_DOWN;
     peer->retry_at_ms = now_ms + ceiling / 2 + rlk_jitter(peer->quorum, ceiling / 2 + 1);
     disconnect(peer, reason);
 }
@@ -83,7 +83,7 @@ static void dial(struct rlk_peer *peer, int64_t now_ms)
 {
     peer->phase = RLK_PEER_DIALING;
     peer->dial_until_ms = now_ms + peer->timeout_ms;
-    peer->proved = false;
+    peer->proved = peer->hastened = false;
     rlk_stream_dial(&peer->stream);
     if (peer->stream.state == RLK_STREAM_FAILED)
         lose_connection(peer, RLK_UNREACHABLE, now_ms);
@@ -110,6 +110,7 @@ void rlk_peer_hasten(struct rlk_peer *peer)
 {
     peer->failures = 0;
     peer->retry_at_ms = 0;
+    peer->hastened = peer->phase == RLK_PEER_DIALING;
 }
 
 /* ---- bytes ---- */
@@ -168,6 +169,7 @@ static void become_ready(struct rlk_peer *peer, int64_t uptime_s, int64_t now_ms
 {
     peer->phase = RLK_PEER_READY;
     peer->was_ready = true;
+    peer->hastened = false;
     peer->quiet_since_ms = RLK_NEVER;
     peer->started_ms = uptime_s < 0 ? RLK_NEVER : now_ms - uptime_s * 1000;
     peer->started_from_ms = peer->asked_ms - uptime_s * 1000;

@@ -30,6 +30,7 @@ struct rlk_peer {
     int64_t started_from_ms; /* by the earliest, up to a second less; only if it does say */
     int failures;            /* in a row */
     bool proved;             /* it answered on this connection */
+    bool hastened;           /* DIALING, since before it was hastened */
     bool was_ready;          /* ever */
     enum rlk_reason reason;  /* DOWN: why */
     char failure[160];       /* DOWN: in words, without credentials */
@@ -48,7 +49,8 @@ void rlk_peer_want(struct rlk_peer *peer, int64_t now_ms);
  * wanted. */
 void rlk_peer_distrust(struct rlk_peer *peer);
 
-/* Its back-off begins anew, and is over: when wanted, it connects. */
+/* Its back-off begins anew, and is over: when wanted, it connects. A dial under way, if it fails,
+ * says nothing of a node that is back by now: it connects once more. */
 void rlk_peer_hasten(struct rlk_peer *peer);
 
 /* What has to be sent is written, as far as the connection takes it. */

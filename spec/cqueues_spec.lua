@@ -2,6 +2,7 @@
 
 local build = require "support.build"
 local cqueues = require "support.library" "cqueues"
+local auxlib = require "cqueues.auxlib"
 local inbox = require "support.inbox"
 local process = require "support.process"
 local quorum = require "support.quorum"
@@ -189,8 +190,6 @@ describe("several controllers", function()
 end)
 
 describe("a coroutine within a coroutine", function()
-    local auxlib = require "cqueues.auxlib"
-
     it("waits if it was wrapped by auxlib, and goes on", function()
         local held = assert(other:acquire("job", { ttl = ALONE }))
         local controller, seen = cqueues.new(), {}
@@ -239,10 +238,13 @@ if coroutine.close then
             local controller, threads, had = cqueues.new(), {}, {}
             for id = 1, 6 do
                 controller:wrap(function()
-                    threads[id] = coroutine.running()
-                    local lock = assert(client:acquire("job", { wait = ALONE }))
-                    had[#had + 1] = id
-                    assert(lock:release())
+                    -- One of the controller's own it would resume, closed or not, in the end.
+                    threads[id] = coroutine.create(function()
+                        local lock = assert(client:acquire("job", { wait = ALONE }))
+                        had[#had + 1] = id
+                        assert(lock:release())
+                    end)
+                    auxlib.resume(threads[id])
                 end)
                 assert(controller:step(0))
             end

@@ -360,8 +360,7 @@ for _, name in ipairs { "cqueues", "luv" } do
         it("a client that is closed leaves nothing, and nobody waits on", function()
             local client = three:client()
             loop.run(function()
-                local codes = {}
-                assert(client:acquire("job", cohort()))
+                local codes, owned = {}, assert(client:acquire("job", cohort()))
                 local arrived = 0
                 for _ = 1, 5 do
                     loop.spawn(function()
@@ -373,6 +372,8 @@ for _, name in ipairs { "cqueues", "luv" } do
                 assert(loop.wait_until(function() return arrived == 5 end))
                 client:close()
                 assert(loop.wait_until(function() return #codes == 5 end))
+                assert.is_nil(table.concat(codes, " "):match "had")
+                assert.is_false(owned:held())
             end)
             assert.equal(0, three:count "job")
             assert.equal(0, one:ask(1, "ZCARD", inbox.side("job", "queue")))

@@ -169,21 +169,22 @@ it("after a fork the holder is the child", function()
         code = [[
             local machine, redlock = require "machine", require "redlock"
             local client = redlock.new(arg[1], { timeout = 10 })
-            assert(client:acquire "parent's")
+            local parents, childs = assert(client:acquire "parent's"), nil
             local pid = machine.fork()
             if pid == 0 then
-                assert(client:acquire "child's")
+                childs = assert(client:acquire "child's")
                 local function first(name)
                     return tostring(client:info(name)[1].holder):match ":(%d+) redlock$"
                 end
                 print(first "parent's", first "child's")
                 io.stdout:flush()
-                client:close()
+                assert(childs:release())
                 machine.exit(0)
             end
             print(pid)
             io.stdout:flush()
             machine.waitpid(pid)
+            assert(parents:release())
         ]],
         args = { nodes[1].url },
     }

@@ -98,11 +98,12 @@ describe("new()", function()
     end)
 
     it("takes a timeout that is longer than exptime for exptime", function()
-        assert(elsewhere:acquire "my_locks:a")
+        local held = assert(elsewhere:acquire "my_locks:a")
         local answer = server:play(SAY .. [[
             say(resty_lock:new("my_locks", { exptime = 0.2, timeout = 3600 }):lock "a")
         ]])
         assert.equal("nil | timeout\n", answer.body)
+        assert(held:release())
     end)
 
     it("raises misuse at the caller's line", function()

@@ -4,6 +4,7 @@ local keeper = require "keeper"
 local process = require "support.process"
 local program = require "command.program"
 local servers = require "servers"
+local terminal = require "command.terminal"
 local wait = require "support.wait"
 
 describe("redlock run", function()
@@ -15,6 +16,7 @@ describe("redlock run", function()
     end)
 
     after_each(function()
+        terminal.close_all()
         process.stop_all()
         server:cli("FLUSHALL")
     end)
@@ -253,6 +255,119 @@ describe("redlock run", function()
         assert.equal(69, result.status)
         assert.matches("^redlock run: unavailable: ", result.errors)
         assert.matches("Try: redlock doctor", result.errors)
+    end)
+
+    describe("while no majority of the nodes can be asked", function()
+        local others, environment
+
+        -- All but one are dead.
+        before_each(function()
+            others = servers.start(3)
+            others[1]:kill()
+            others[2]:kill()
+            local urls = { others[1].url, others[2].url, others[3].url }
+            environment = { REDLOCK_NODES = table.concat(urls, " ") }
+        end)
+
+        after_each(function()
+            for _, other in ipairs(others) do
+                other:close()
+            end
+        end)
+
+        local function start_asking(...)
+            return program.start({ "run", "job", ... }, environment)
+        end
+
+        local function run_asking(...)
+            return program.run({ "run", "job", ... }, environment)
+        end
+
+        -- It has found out that it has to wait for nodes.
+        local function start_waiting(...)
+            local child = start_asking(...)
+            assert.is_truthy(wait.wait_until(function()
+                return child:errors():find "; trying on"
+            end))
+            return child
+        end
+
+        it("goes on trying for the time of --wait, and says so once", function()
+            local child = start_waiting("--wait", "1h", "-c", "echo done")
+            wait.sleep(1.2) -- it has tried again
+            others[1]:restart()
+            assert.equal(0, child:wait())
+            assert.same({ "done" }, child:lines())
+            assert.matches('^redlock: unavailable: "job": [01] of 3 nodes answered, 2 needed: '
+                .. "[^\n]+; trying on for 1h\n$", child:errors())
+        end)
+
+        it("waits for the lock, too, where they come back with it", function()
+            others[1]:restart()
+            local holder = start_asking("--timeout", "5s", "-c", "echo held; read line")
+            assert.equal("held", holder:wait_line "held")
+            others[1]:pause()
+            local child = start_asking("--wait", "forever", "-c", "echo done")
+            assert.is_truthy(wait.wait_until(function()
+                return child:errors():find "; trying on\n$"
+            end))
+            others[1]:resume()
+            assert.is_truthy(wait.wait_until(function()
+                return others[1]:cli("ZCARD", "{job}:queue") == "1"
+            end))
+            assert.same({}, child:lines())
+            holder:tell ""
+            assert.equal(0, child:wait())
+            assert.same({ "done" }, child:lines())
+        end)
+
+        it("has 69 when the wait is over, and says how long it tried", function()
+            local result = run_asking("--wait", "1s", "-c", "echo no")
+            assert.equal(69, result.status)
+            assert.same({}, result.output)
+            local first, last = result.errors:match "^(redlock: [^\n]+)\n(redlock run: [^\n]+)\n"
+            assert.matches("; trying on for 1s$", first)
+            assert.matches("unavailable: .*; tried for 1s$", last)
+        end)
+
+        it("says nothing with --quiet", function()
+            local result = run_asking("--wait", "1s", "-q", "-c", "echo no")
+            assert.equal(69, result.status)
+            assert.equal("", result.errors)
+        end)
+
+        it("answers at once with --try, and where no wait was asked for", function()
+            for _, option in ipairs { "--try", "--wait=0", "--once-per=1h", "--verbose" } do
+                local result = run_asking(option, "--", "true")
+                assert.equal(69, result.status)
+                assert.is_nil(result.errors:find "trying on")
+            end
+        end)
+
+        it("ends at once when it is told to", function()
+            for signal, status in pairs { TERM = 143, HUP = 129 } do
+                local child = start_waiting("--wait", "1h", "--", "true")
+                child:signal(signal)
+                assert.equal(status, child:wait())
+            end
+        end)
+
+        it("tells a person that it waits for nodes, until they are there, or Ctrl-C", function()
+            local line = program.line { "run", "job", "--wait", "1h", "-c", "echo done" }
+            local words = {
+                "env", "REDLOCK_NODES=" .. environment.REDLOCK_NODES, "sh", "-c", "exec " .. line,
+            }
+            local person, other = terminal.open(words, 250), terminal.open(words, 250)
+            for _, screen in ipairs { person, other } do
+                screen:expect "; trying on for 1h"
+                screen:expect 'waiting for "job", and for nodes; %d+s'
+            end
+            other:type "\3"
+            assert.equal(130, other:wait())
+            others[1]:restart()
+            person:expect "done"
+            assert.equal(0, person:wait())
+        end)
     end)
 
     describe("passes on", function()

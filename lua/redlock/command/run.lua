@@ -30,10 +30,14 @@ without the lock.]],
     options = {
         {
             long = "wait", short = "w", value = "DURATION", kind = "wait",
-            help = "how long to wait for the lock",
-            default = "forever",
+            help = "how long to wait for the lock, and for nodes where no majority of them can be "
+                .. "asked, since they may be about to start",
+            default = "forever for the lock, but not for nodes",
         },
-        { long = "try", short = "n", help = "do not wait: end if another holds it" },
+        {
+            long = "try", short = "n",
+            help = "wait for neither: end if another holds it, or no majority can be asked",
+        },
         {
             long = "conflict-exit-code", short = "E", value = "CODE", kind = "exit_code",
             help = "the exit code if another holds the lock",

@@ -97,6 +97,7 @@ local function open(call)
         ttl = settings.ttl or 30,
         drift_factor = settings.drift_factor or 0.01,
         wait = settings.wait or math.huge,
+        is_patient = settings.wait ~= nil, -- a wrong address is no reason to wait for ever
         at_most = call.values.at_most,
         reporter = Reporter.new(call.errors, call.values.quiet, call.values.verbose),
         loop = Loop.new(),
@@ -171,11 +172,11 @@ local function tell_once(run, period)
         duration.format(period), age and duration.format(age) .. " ago " or "", who))
 end
 
-local function explain_conflict(run, code)
+local function explain_conflict(run)
     local who, age = find_holder(run)
     local since = age and " for " .. duration.format(age) or ""
     local message = ("%s is held by %s%s"):format(failure.quote(run.name), who, since)
-    if code == "timeout" then
+    if run.wait > 0 then
         message = ("%s; waited %s in vain"):format(message, duration.format(run.wait))
     end
     return message
@@ -189,10 +190,15 @@ local function refuse(call, run, message, code)
         tell_once(run, given.once_per)
         return given.conflict_exit_code or exits.OK
     elseif exit_code == exits.LOCKED then
-        message = explain_conflict(run, code)
+        message = explain_conflict(run)
         exit_code = given.conflict_exit_code or exit_code
     elseif code == "unavailable" then
         hint = "Try: redlock doctor"
+        if not run.is_patient then
+            hint = hint .. "; with --wait DURATION it goes on trying for that long"
+        elseif run.wait > 0 then
+            message = ("%s; tried for %s"):format(message, duration.format(run.wait))
+        end
     end
     return exit_code, message, hint
 end

@@ -199,19 +199,28 @@ for _, count in ipairs { 1, 3 } do
             assert.equal(300, #locks)
         end)
 
-        it("ends when its progress says so, at its limit, and when its time is over", function()
+        it("ends when its progress says so, and when its time is over", function()
             make_locks(list[1], "job%05d", 2000)
             local locks, walk = client:list("*", { progress = function() return false end })
             assert.is_true(#locks > 0 and #locks < 2000)
             assert.same({ false, "stopped" }, { walk.complete, walk.why })
-            locks, walk = client:list("*", { limit = 150 })
-            assert.equal(150, #locks)
-            assert.same({ false, "limit" }, { walk.complete, walk.why })
             locks, walk = client:list("*", { timeout = 0.001, progress = function()
                 wait.wait_until(function() return false end, 0.002)
             end })
             assert.is_true(#locks < 2000)
             assert.same({ false, "timeout" }, { walk.complete, walk.why })
+        end)
+
+        it("has all votes of the locks that it has, if there are more than its limit", function()
+            for index = 1, count do
+                make_locks(list[index], "job%05d", 2000)
+            end
+            local locks, walk = client:list("*", { limit = 150 })
+            assert.equal(150, #locks)
+            assert.same({ false, "limit" }, { walk.complete, walk.why })
+            for _, lock in ipairs(locks) do
+                assert.equal(count, lock.votes)
+            end
         end)
 
         it("changes nothing", function()

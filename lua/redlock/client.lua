@@ -195,8 +195,8 @@ end
 -- missing.
 -- @tparam[opt="*"] string pattern of names, as Redis' SCAN has it
 -- @tparam[opt] table opts `all`: also strings that end by themselves and have no fence, as other
--- libraries' locks; `timeout`: seconds for all of it, 60; `limit`: at most so many locks, 100000;
--- `progress`: a function that is called with `{ pages, locks, nodes, elapsed }` after each round of
+-- libraries' locks; `timeout`: seconds for all of it, 60; `limit`: at most so many locks, 100000, those
+-- that are met first; `progress`: a function that is called with `{ pages, locks, nodes, elapsed }` after each round of
 -- pages, and ends the walk if it returns false
 -- @treturn[1] {table,...} sorted by name: `{ name, votes, token, holder, age, ttl, fence, waiters,
 -- foreign, nodes }`. `token` is the one that stands on most nodes, and `votes` on how many; `ttl` in

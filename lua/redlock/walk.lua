@@ -199,6 +199,7 @@ function Walk:take(index, vote)
     end
 end
 
+-- At its limit it goes on to the end, for the votes of the locks that it has.
 function Walk:may_go_on()
     local progress, elapsed = self.settings.progress, core.clock() - self.began
     if progress and progress {
@@ -208,7 +209,7 @@ function Walk:may_go_on()
     elseif elapsed >= self.settings.timeout and self.left > 0 then
         self.why = "timeout"
     end
-    return self.left > 0 and not self.why
+    return self.left > 0 and (not self.why or self.why == "limit")
 end
 
 function Walk:failed_nodes()

@@ -180,6 +180,30 @@ describe("list", function()
         end
     end)
 
+    it("lists no more than --limit, and says that there are more", function()
+        for _, name in ipairs { "a", "b", "c" } do
+            hold(name)
+        end
+        local found, status = locks("--limit", "3")
+        assert.equal(0, status)
+        assert.equal(3, #found)
+        local told = "redlock list: this is not all: there are more than --limit\n"
+        local output, errors
+        output, status, errors = list("--limit", "2")
+        assert.equal(1, status)
+        assert.equal(told, errors)
+        local _, rows = output:gsub("\n[abc] +3/3 ", "")
+        assert.equal(2, rows)
+        output, status, errors = list("--limit=1", "--json")
+        assert.equal(1, status)
+        assert.equal(told, errors)
+        local read = json.read(output)
+        assert.same({ 1, 3, false }, { #read.locks, read.locks[1].votes, read.complete })
+        _, status, errors = list("--limit", "0")
+        assert.equal(64, status)
+        assert.matches("%-%-limit takes a whole number from 1", errors)
+    end)
+
     it("says which nodes it could not read", function()
         hold "job"
         nodes[3]:stop()

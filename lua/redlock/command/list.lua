@@ -49,11 +49,16 @@ seen, and > stands before a number that may be larger.]],
             long = "all", short = "a",
             help = "locks of other libraries, too: whatever is a text that ends by itself",
         },
+        {
+            long = "limit", value = "NUMBER", kind = "count",
+            help = "no more locks than that: those that are met first, before they are sorted",
+            default = "100000",
+        },
         { long = "json", help = "one JSON object instead of text; with --watch, one a look" },
     },
     exits = {
         { 0, "this is all" },
-        { 1, "not all nodes were read to the end" },
+        { 1, "not all nodes were read to the end, or there are more locks than --limit" },
         { 69, "no node has answered" },
     },
     examples = {
@@ -64,7 +69,7 @@ seen, and > stands before a number that may be larger.]],
 }
 
 local reasons = {
-    timeout = "it takes too long", limit = "there are more", stopped = "interrupted",
+    timeout = "it takes too long", limit = "there are more than --limit", stopped = "interrupted",
 }
 
 -- What keeps a list from being whole, in a few words; nil if nothing does.
@@ -95,9 +100,9 @@ local function show(call, locks, nodes, trouble)
             locks = listing.objects(locks), nodes = nodes, complete = not trouble,
             trouble = trouble,
         }, "\n")
-        return
+    else
+        show_text(call, locks, nodes)
     end
-    show_text(call, locks, nodes)
     if trouble then
         call.errors:write(call.errors:paint("yellow", "redlock list: "), trouble, "\n")
     end
@@ -144,7 +149,9 @@ function list.run(call)
     local client = connection.open(call, { host = "blocking" })
     local nodes = #consoles.all(client, 1)
     local function lister(tell)
-        return client:list(call.words[1] or "*", { all = values.all, progress = tell })
+        return client:list(call.words[1] or "*", {
+            all = values.all, limit = values.limit, progress = tell,
+        })
     end
     if values.watch or values.every then
         return list_often(call, lister, nodes)

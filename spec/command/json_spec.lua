@@ -34,14 +34,18 @@ describe("what is written as JSON", function()
     end)
 
     it("is UTF-8 for any bytes", function()
-        for _, bytes in ipairs {
-            "\255", "a\195", "\192\128", "\237\160\128", "\244\144\128\128", "\128",
+        for bytes, text in pairs {
+            ["\255"] = "?", ["a\195"] = "a?", ["\192\128"] = "??", ["\237\160\128"] = "???",
+            ["\244\144\128\128"] = "????", ["ü\128ü"] = "ü?ü",
         } do
-            local read = reader.read(json.write(bytes))
-            local expected = bytes:gsub("[\128-\255]", function(byte)
-                return string.char(0xC0 + math.floor(byte:byte() / 64), 0x80 + byte:byte() % 64)
-            end)
-            assert.equal(expected, read)
+            local expected = text:gsub("?", "\239\191\189")
+            assert.equal(expected, reader.read(json.write(bytes)))
         end
+    end)
+
+    it("has the bytes of an object's text beside it, if that is no UTF-8", function()
+        local mark = "\239\191\189"
+        local text = json.write { a = "\255\0ü", b = mark }
+        assert.equal(('{"a":"%s\\u0000ü","a_hex":"ff00c3bc","b":"%s"}'):format(mark, mark), text)
     end)
 end)

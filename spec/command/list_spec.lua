@@ -155,7 +155,18 @@ describe("list", function()
         local output = list()
         assert.is_nil(output:find "[%z\1-\9\11-\31\127]")
         assert.is_truthy(output:find("\na\\x1b[2Jb\\x0a\\xff ", 1, true))
-        assert.equal("a\27[2Jb\nÿ", locks()[1].name)
+        assert.equal("a\27[2Jb\n\239\191\189", locks()[1].name)
+    end)
+
+    it("tells names apart for programs that differ in bytes that are no text", function()
+        for _, name in ipairs { "a\254", "a\255", "aÿ" } do
+            hold(name)
+        end
+        local found = locks()
+        assert.same({ "aÿ", "a\239\191\189", "a\239\191\189" }, names_of(found))
+        assert.is_nil(found[1].name_hex)
+        assert.equal("61fe", found[2].name_hex)
+        assert.equal("61ff", found[3].name_hex)
     end)
 
     it("says that there are none", function()

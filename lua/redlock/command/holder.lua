@@ -4,6 +4,7 @@
 
 local duration = require "redlock.command.duration"
 local terminal = require "redlock.command.terminal"
+local utf8 = require "redlock.command.utf8"
 
 local holder = {}
 
@@ -66,7 +67,7 @@ end
 -- @treturn string
 function holder.token(token, full)
     local shown = terminal.printable(token)
-    return (full or #shown <= TOKEN_SHOWN) and shown or shown:sub(1, TOKEN_SHOWN) .. ".."
+    return (full or #shown <= TOKEN_SHOWN) and shown or utf8.cut(shown, TOKEN_SHOWN) .. ".."
 end
 
 --- Who it is, and since when.

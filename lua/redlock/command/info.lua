@@ -31,7 +31,11 @@ A token is a secret of the one who holds the lock, and is shown shortened. The
 times for which somebody holds or waits are told by wall clocks.]],
     options = {
         { long = "full", help = "show the token in full, as redlock release --token takes it" },
-        { long = "json", help = "one JSON object instead of text" },
+        {
+            long = "json",
+            help = "one JSON object instead of text; what is no UTF-8 stands in hexadecimal, too, "
+                .. "as name_hex beside name",
+        },
     },
     exits = {
         { 0, "a majority of the nodes says that it is held" },
@@ -181,6 +185,11 @@ end
 
 -- ---- JSON ----
 
+-- In full it is what it is, byte by byte.
+local function token_of(node, full)
+    return full and node.token or node.token and holder.token(node.token)
+end
+
 local function write_json(output, name, nodes, seen, waiters, full)
     local best = seen.best or {}
     local list, queued = {}, {}
@@ -188,7 +197,7 @@ local function write_json(output, name, nodes, seen, waiters, full)
         list[index] = {
             node = node.node, error = node.error, ttl = node.ttl, fence = node.fence,
             age = node.age,
-            token = node.token and holder.token(node.token, full), holder = node.holder,
+            token = token_of(node, full), holder = node.holder,
             waiters = node.waiters,
         }
     end
@@ -200,7 +209,7 @@ local function write_json(output, name, nodes, seen, waiters, full)
     end
     output:write(json.write {
         name = name, state = seen.state, votes = seen.votes, needed = seen.needed,
-        token = best.token and holder.token(best.token, full), holder = best.holder,
+        token = token_of(best, full), holder = best.holder,
         age = best.age, ttl = best.ttl, fence = seen.fence, nodes = json.array(list),
         queue = json.array(queued),
     }, "\n")

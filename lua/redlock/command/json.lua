@@ -9,23 +9,29 @@ local json = {}
 -- An array, also when it is empty.
 local ARRAY = {}
 
+local REPLACEMENT = "\239\191\189" -- U+FFFD
+
 local escapes = {
     ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",
     ["\t"] = "\\t",
 }
 
--- JSON is text: a byte that is none stands as the character of its number.
+-- JSON is text: for a byte that is none stands a mark.
 local function to_utf8(text)
-    if not text:find "[\128-\255]" then
+    if utf8.is_valid(text) then
         return text
     end
     local parts = {}
     for bytes, is_character in utf8.characters(text) do
-        local byte = bytes:byte()
-        parts[#parts + 1] = is_character and bytes
-            or string.char(0xC0 + math.floor(byte / 64), 0x80 + byte % 64)
+        parts[#parts + 1] = is_character and bytes or REPLACEMENT
     end
     return table.concat(parts)
+end
+
+local function to_hex(text)
+    return (text:gsub(".", function(byte)
+        return ("%02x"):format(byte:byte())
+    end))
 end
 
 local function write_string(text)
@@ -61,15 +67,15 @@ local function write_array(list)
 end
 
 local function write_object(object)
-    local names, parts = {}, {}
-    for name in pairs(object) do
-        names[#names + 1] = name
+    local fields = {}
+    for name, value in pairs(object) do
+        fields[#fields + 1] = write_string(name) .. ":" .. write(value)
+        if type(value) == "string" and not utf8.is_valid(value) then
+            fields[#fields + 1] = write_string(name .. "_hex") .. ":" .. write_string(to_hex(value))
+        end
     end
-    table.sort(names)
-    for index, name in ipairs(names) do
-        parts[index] = write_string(name) .. ":" .. write(object[name])
-    end
-    return "{" .. table.concat(parts, ",") .. "}"
+    table.sort(fields)
+    return "{" .. table.concat(fields, ",") .. "}"
 end
 
 function write(value)
@@ -86,8 +92,9 @@ function write(value)
     return write_object(value)
 end
 
---- A value as JSON, in one line. Numbers without a limit, and what is no number, are null; bytes that
--- are no UTF-8 stand as the characters of their numbers.
+--- A value as JSON, in one line. Numbers without a limit, and what is no number, are null. A text
+-- that is no UTF-8 has a U+FFFD for each byte that is to blame; where it is an object's, under NAME, all
+-- of its bytes stand in hexadecimal under NAME_hex.
 -- @tparam string|number|boolean|table value a table with something at 1 is an array, see `json.array`
 -- @treturn string
 function json.write(value)

@@ -54,7 +54,11 @@ seen, and > stands before a number that may be larger.]],
             help = "no more locks than that: those that are met first, before they are sorted",
             default = "100000",
         },
-        { long = "json", help = "one JSON object instead of text; with --watch, one a look" },
+        {
+            long = "json",
+            help = "one JSON object instead of text; with --watch, one a look. What is no UTF-8 "
+                .. "stands in hexadecimal, too, as name_hex beside name",
+        },
     },
     exits = {
         { 0, "this is all" },

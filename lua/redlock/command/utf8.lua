@@ -57,6 +57,18 @@ function utf8.characters(text)
     end
 end
 
+--- Whether a text is UTF-8 from one end to the other.
+-- @tparam string text
+-- @treturn boolean
+function utf8.is_valid(text)
+    for _, is_character in utf8.characters(text:find "[\128-\255]" and text or "") do
+        if not is_character then
+            return false
+        end
+    end
+    return true
+end
+
 -- Those of East Asia, and pictures, take two columns: about right, without tables.
 local function width_of(character)
     local first = character:byte()

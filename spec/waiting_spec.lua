@@ -179,8 +179,7 @@ describe("waiting processes", function()
     for _, where in ipairs { { "one node", 1 }, { "five nodes", 5 } } do
         it("get the lock in order of arrival, over " .. where[1], function()
             local list = nodes:first(where[2])
-            local lock = assert(list:client():acquire("job", { ttl = ALONE }))
-            assert.equal(#list, list:count("job", lock.token))
+            local lock = list:everywhere(list:client(), "job", { ttl = ALONE })
             local waiters = {}
             for index = 1, 5 do
                 waiters[index] = start_waiter { nodes = list:urls(), fair = true }
@@ -274,7 +273,7 @@ describe("a waiter that is gone", function()
     end)
 
     it("leaves the queue of every node when its wait is over", function()
-        local lock = assert(nodes:client():acquire("job", { ttl = ALONE }))
+        local lock = nodes:everywhere(nodes:client(), "job", { ttl = ALONE })
         local child = start_waiter { nodes = nodes:urls(), wait = LONG }
         assert.is_true(stand(1, nodes))
         assert.matches("timeout:", child:wait_line("failed"))
@@ -414,7 +413,7 @@ describe("the wait", function()
 
     it("over five nodes needs not all of them", function()
         nodes[5]:pause()
-        local lock = assert(nodes:client():acquire("job", { ttl = ALONE }))
+        local lock = nodes:first(4):everywhere(nodes:client(), "job", { ttl = ALONE })
         local children = {}
         for index = 1, 2 do
             children[index] = start_waiter { nodes = nodes:urls(), fair = true }

@@ -7,9 +7,16 @@ local wait = require "support.wait"
 
 local TIME = 120 -- seconds, for what takes a few
 
+-- Once more where the machine stood still for longer than an example's nodes have time to answer.
 local function run_example(name, arguments)
-    local lines, status, errors = process.run(
-        { file = "examples/" .. name .. ".lua", args = arguments }, TIME)
+    local lines, status, errors
+    for _ = 1, 4 do
+        lines, status, errors = process.run(
+            { file = "examples/" .. name .. ".lua", args = arguments }, TIME)
+        if not errors:find "unavailable" then
+            break
+        end
+    end
     assert.equal("", errors)
     assert.equal(0, status)
     return lines

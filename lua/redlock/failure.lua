@@ -42,12 +42,20 @@ local function reasons(votes)
     return table.concat(list, "; ")
 end
 
-local function count_answers(votes)
-    local count = 0
+local function count(votes, is)
+    local found = 0
     for _, vote in ipairs(votes) do
-        count = count + (vote.answered and 1 or 0)
+        found = found + (is(vote) and 1 or 0)
     end
-    return count
+    return found
+end
+
+local function is_answered(vote)
+    return vote.answered
+end
+
+local function is_granted(vote)
+    return vote.vote == "granted"
 end
 
 local explain = {}
@@ -61,9 +69,15 @@ function explain.timeout(name, votes, terms)
 end
 
 function explain.unavailable(name, votes)
-    local answers, needed = count_answers(votes), math.floor(#votes / 2) + 1
-    local verdict = answers >= needed and "a majority answered, but too late for its lease"
-        or ("%d of %d nodes answered, %d needed"):format(answers, #votes, needed)
+    local needed, answers = math.floor(#votes / 2) + 1, count(votes, is_answered)
+    local verdict
+    if answers < needed then
+        verdict = ("%d of %d nodes answered, %d needed"):format(answers, #votes, needed)
+    elseif count(votes, is_granted) < needed then
+        verdict = "a majority answered, but did not agree"
+    else
+        verdict = "a majority answered, but too late for its lease"
+    end
     return ("%s: %s: %s"):format(name, verdict, reasons(votes))
 end
 

@@ -114,7 +114,7 @@ describe("clients of different nodes in one worker", function()
     end)
 
     it("wait side by side, and each is woken by its own nodes", function()
-        local lock = assert(holder:acquire("job", { ttl = 60 }))
+        local lock = nodes:everywhere(holder, "job", { ttl = 60 })
         local requests = {}
         for index = 1, 3 do
             requests[index] = server:begin(([[

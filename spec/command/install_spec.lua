@@ -1,8 +1,48 @@
--- What `make install` puts where, and that it runs from there. (`make check-rock` does it for the rock.)
+-- How the command finds its library: in a checkout, and where `make install` puts it. (`make check-rock`
+-- does it for the rock.)
 
 local keeper = require "keeper"
 local process = require "support.process"
 local program = require "command.program"
+
+describe("the command in a checkout", function()
+    local folder
+
+    setup(function()
+        folder = keeper.new()
+        folder:settle()
+    end)
+
+    teardown(function()
+        folder:close()
+    end)
+
+    -- With nothing but its own path to go by.
+    local function run(path)
+        return program.shell(("unset %s; %s %s --version"):format(
+            "LUA_PATH LUA_CPATH LUA_PATH_5_4 LUA_CPATH_5_4", process.interpreter,
+            keeper.quote(path)))
+    end
+
+    it("finds its library, also when it is called by a link, or a link to one", function()
+        local checkout = program.shell "pwd"
+        local link, other = folder.dir .. "/it's a link", folder.dir .. "/another"
+        local target = keeper.quote(checkout .. "/bin/redlock")
+        program.shell(("ln -s %s %s"):format(target, keeper.quote(link)))
+        program.shell(("ln -s %s %s"):format(keeper.quote "it's a link", keeper.quote(other)))
+        for _, path in ipairs { "bin/redlock", checkout .. "/bin/redlock", link, other } do
+            assert.equal("redlock scm", run(path))
+        end
+    end)
+
+    it("says what to do where there is none", function()
+        local copy = folder.dir .. "/copy"
+        program.shell(("cp bin/redlock %s"):format(keeper.quote(copy)))
+        local told = "redlock: its library cannot be loaded: module 'redlock.command' not found:\n"
+            .. "In a checkout, `make` builds it; `make install` or LuaRocks installs it."
+        assert.equal(told, run(copy))
+    end)
+end)
 
 describe("make install", function()
     local folder

@@ -421,7 +421,7 @@ for _, name in ipairs { "cqueues", "luv" } do
             hold_elsewhere "elsewhere"
             local function connections(index)
                 local list = three:ask(index, "CLIENT", "LIST")
-                return select(2, list:gsub(" name=many ", ""))
+                return select(2, list:gsub(" name=many[@ ]", ""))
             end
             loop.run(function()
                 local locks, had = {}, 0

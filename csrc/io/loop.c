@@ -38,6 +38,7 @@ struct rlk_loop {
     int eager_pause, eager_misses;
     int64_t longest_lease_ms;
 
+    char listener[160]; /* what servers call the inboxes' connections */
     struct rlk_members members;
     struct rlk_memo memos[RLK_REQUEST_KINDS];
     struct rlk_batches *batches; /* one per node; empty between turns */
@@ -61,8 +62,12 @@ static bool new_peers(struct rlk_loop *loop)
     for (size_t i = 0; i < nodes; i++) {
         const struct rlk_endpoint *endpoint = &loop->settings->endpoints[i];
         struct rlk_quorum *quorum = &loop->quorum;
-        if (!rlk_peer_init(&loop->commands[i], endpoint, loop->settings, quorum, NULL) ||
-            !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, quorum, quorum->inbox))
+        struct rlk_login login = rlk_settings_login(loop->settings, endpoint);
+        struct rlk_login listener = login;
+        listener.channel = quorum->inbox;
+        listener.client_name = loop->listener;
+        if (!rlk_peer_init(&loop->commands[i], endpoint, loop->settings, &login, quorum) ||
+            !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, &listener, quorum))
             return false;
         rlk_batches_init(&loop->batches[i], loop->commands[i].node, loop->memos);
     }
@@ -76,23 +81,29 @@ void rlk_loop_top_up(struct rlk_loop *loop)
         rlk_random_token(loop->quorum.token);
 }
 
-/* "host:pid client_name purpose" */
-static void introduce(struct rlk_quorum *quorum, const struct rlk_settings *settings)
+/* Who it is, for people: holders are known by "host:pid client_name purpose", and waiters by the name
+ * of the connection that their inbox has, "client_name@host:pid/" and the beginning of its id. */
+static void introduce(struct rlk_loop *loop, const char *id)
 {
+    const struct rlk_settings *settings = loop->settings;
+    struct rlk_quorum *quorum = &loop->quorum;
     char process[80];
+    snprintf(loop->listener, sizeof loop->listener, "%s", settings->client_name);
     if (settings->is_anonymous)
         return;
     rlk_name_process(process, sizeof process);
     snprintf(quorum->identity, sizeof quorum->identity, "%s %s%s%s", process, settings->client_name,
              settings->purpose[0] ? " " : "", settings->purpose);
+    snprintf(loop->listener, sizeof loop->listener, "%s@%s/%.8s", settings->client_name, process,
+             id);
 }
 
 static void seed_quorum(struct rlk_loop *loop)
 {
     char id[RLK_TOKEN_SIZE];
-    introduce(&loop->quorum, loop->settings);
     rlk_random_token(id);
     snprintf(loop->quorum.inbox, sizeof loop->quorum.inbox, "redlock:%s", id);
+    introduce(loop, id);
     rlk_random_bytes(&loop->quorum.random, sizeof loop->quorum.random);
     loop->quorum.random |= 1;
     rlk_loop_top_up(loop);

@@ -10,11 +10,9 @@
 #define READ_SIZE (16 * 1024)
 
 bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
-                   const struct rlk_settings *settings, struct rlk_quorum *quorum,
-                   const char *channel)
+                   const struct rlk_settings *settings, const struct rlk_login *login,
+                   struct rlk_quorum *quorum)
 {
-    struct rlk_login login = rlk_settings_login(settings, endpoint);
-    login.channel = channel;
     *peer = (struct rlk_peer){
         .quorum = quorum,
         .timeout_ms = settings->timeout_ms,
@@ -22,7 +20,7 @@ bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
         .started_ms = RLK_NEVER,
     };
     rlk_stream_init(&peer->stream, endpoint, settings->tls);
-    peer->node = rlk_node_new(&login);
+    peer->node = rlk_node_new(login);
     return peer->node != NULL;
 }
 

@@ -36,10 +36,10 @@ struct rlk_peer {
     char failure[160];       /* DOWN: in words, without credentials */
 };
 
-/* False if there is no memory. */
+/* Borrows all. False if there is no memory. */
 bool rlk_peer_init(struct rlk_peer *peer, const struct rlk_endpoint *endpoint,
-                   const struct rlk_settings *settings, struct rlk_quorum *quorum,
-                   const char *channel);
+                   const struct rlk_settings *settings, const struct rlk_login *login,
+                   struct rlk_quorum *quorum);
 void rlk_peer_free(struct rlk_peer *peer);
 
 /* Makes it connect, unless it does or failed too recently. */

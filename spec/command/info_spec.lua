@@ -116,7 +116,26 @@ describe("info of a lock that is held", function()
         assert.equal(1, seen.queue[2].nodes)
         assert.equal(1, seen.nodes[1].waiters)
         local first = boxes[2].channel:match ":(........)" .. "/8 "
-        assert.matches("waiter +waits +on nodes\n" .. first, (info "order:42"))
+        assert.matches("place +waiter +waits +on nodes\n +1  " .. first, (info "order:42"))
+    end)
+
+    it("says who waits, if that is told", function()
+        local words = { "run", "order:42", "--client-name", "a@b/c", "true" }
+        local named = program.start(words, { REDLOCK_NODES = table.concat(nodes:urls(), " ") })
+        assert.is_truthy(wait.wait_until(function()
+            return nodes:ask(1, "ZCARD", inbox.side("order:42", "queue")) == 1
+        end))
+        local box = inbox.open(nodes[1])
+        box:join("order:42", 7, ("%.0f"):format((os.time() + 1000) * 1e6))
+        local output = info "order:42"
+        local host = program.shell "hostname"
+        assert.is_truthy(output:find(("\n    1  %s:%d (a@b/c) "):format(host, named.pid), 1, true))
+        assert.matches("\n    2  " .. box.channel:match ":(........)" .. "/7 ", output)
+        local queue = look("order:42").queue
+        assert.equal(("%s:%d a@b/c"):format(host, named.pid), queue[1].waiter)
+        assert.matches("^redlock:%S+$", queue[1].inbox)
+        assert.is_nil(queue[2].waiter)
+        named:close()
     end)
 
     it("says of whom it was told that the lock is free", function()

@@ -13,6 +13,7 @@ local json = require "redlock.command.json"
 local options = require "redlock.options"
 local queue = require "redlock.command.queue"
 local terminal = require "redlock.command.terminal"
+local utf8 = require "redlock.command.utf8"
 
 local INBOX_SHOWN = 8 -- characters behind "redlock:"
 
@@ -25,7 +26,8 @@ local info = {
     about = [[
 Asks every node for the lock NAME, and changes nothing. Says who holds it, for
 how long, and what is left of the lease; what each node has; and who waits for
-it, in the order in which they are woken.
+it, in the order in which they are woken: their host and process, or, where
+that is not told, the beginning of the inbox on which they are woken.
 
 A token is a secret of the one who holds the lock, and is shown shortened. The
 times for which somebody holds or waits are told by wall clocks.]],
@@ -136,18 +138,28 @@ local function write_rows(output, list, rows)
 end
 
 local waiter_columns = {
-    { title = "waiter", field = "waiter" },
+    { title = "place", field = "place", right = true },
+    { title = "waiter", field = "waiter", shrinks = true },
     { title = "waits", field = "waits", right = true },
     { title = "on nodes", field = "nodes", right = true },
     { title = "", field = "note", shrinks = true },
 }
 
+-- Who it is; else its inbox, shortened, and its number there.
+local function name_waiter(entry)
+    if entry.waiter then
+        return holder.name(entry.waiter)
+    end
+    local inbox = utf8.cut(terminal.printable(entry.inbox:gsub("^redlock:", "")), INBOX_SHOWN)
+    return inbox .. (entry.id and "/" .. entry.id or "")
+end
+
 local function write_queue(output, waiters)
     local rows = {}
     for index, entry in ipairs(waiters) do
-        local inbox = entry.inbox:gsub("^redlock:", ""):sub(1, INBOX_SHOWN)
         rows[index] = {
-            waiter = terminal.printable(inbox) .. (entry.id and "/" .. entry.id or ""),
+            place = ("%d"):format(index),
+            waiter = name_waiter(entry),
             waits = entry.waits and duration.format(entry.waits) or "",
             nodes = ("%d"):format(entry.nodes),
             note = entry.claims > 0 and "was told, and is to come" or "",
@@ -203,8 +215,8 @@ local function write_json(output, name, nodes, seen, waiters, full)
     end
     for index, entry in ipairs(waiters) do
         queued[index] = {
-            inbox = entry.inbox, id = entry.id, nodes = entry.nodes, waits = entry.waits,
-            told = entry.claims > 0,
+            waiter = entry.waiter, inbox = entry.inbox, id = entry.id, nodes = entry.nodes,
+            waits = entry.waits, told = entry.claims > 0,
         }
     end
     output:write(json.write {

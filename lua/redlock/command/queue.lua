@@ -8,6 +8,7 @@ local core = require "redlock.core"
 local queue = {}
 
 local MOST = 1000 -- entries that are read of a node's queue
+local MARK = "[%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-]" -- the beginning of an inbox' id
 
 local function entry_of(found, member)
     local entry = found[member]
@@ -48,18 +49,48 @@ local function read(line, key, found)
     end
 end
 
+-- The connections of inboxes bear names that say whose they are (csrc/io/loop.c).
+local function read_names(line, found)
+    local list = line:ask("CLIENT", "LIST", "TYPE", "pubsub")
+    local by_mark = {}
+    for name in (type(list) == "string" and list or ""):gmatch " name=(%S+)" do
+        local client, process, mark = name:match("^(.+)@([^@]+)/(" .. MARK .. ")$")
+        if mark then
+            by_mark[mark] = process .. " " .. client
+        end
+    end
+    for _, entry in ipairs(found) do
+        entry.waiter = entry.waiter or by_mark[entry.inbox:match("^redlock:(" .. MARK .. ")")]
+    end
+end
+
+local function has_unnamed(found)
+    for _, entry in ipairs(found) do
+        if not entry.waiter then
+            return true
+        end
+    end
+    return false
+end
+
 --- Reads the queues of all nodes that have answered.
 -- @tparam {table,...} nodes as client:info() gives them
 -- @tparam {Console,...} lines to them
 -- @tparam string key the lock's
--- @treturn {table,...} in the order in which they are woken: `{ inbox, id, nodes = on how many, claims
--- = on how many it was told, waits = seconds, by wall clocks }`
+-- @treturn {table,...} in the order in which they are woken: `{ inbox, id, waiter = "HOST:PID
+-- CLIENT_NAME" if it is known, nodes = on how many, claims = on how many it was told, waits = seconds, by
+-- wall clocks }`
 -- @treturn {string,...} what the nodes said that did not tell, by the number of the node
 function queue.read(nodes, lines, key)
     local found, refused = {}, {}
     for index, line in ipairs(lines) do
         if not nodes[index].error then
             refused[index] = read(line, key, found)
+        end
+    end
+    for index, line in ipairs(lines) do
+        if not nodes[index].error and has_unnamed(found) then
+            read_names(line, found)
         end
     end
     local now = core.wall_clock()

@@ -324,6 +324,17 @@ describe("a node that", function()
         assert.is_true(wait.wait_until(function() return client:try "job" ~= nil end))
     end)
 
+    -- Whether a dial is refused at once, or a moment later, is up to the kernel: it is both.
+    it("is down is known to be when it was dialed again in vain, too", function()
+        proxy:refuse()
+        local client = client_of(proxy, { timeout = LONG })
+        for _ = 1, 100 do
+            assert.equal("unreachable", try(client).votes[1].vote)
+            wait.sleep(0.02)
+        end
+        proxy:listen()
+    end)
+
     it("does not answer is not waited for again", function()
         local client = connect(client_with(nodes[3], { timeout = SHORT }))
         nodes[2]:pause()

@@ -80,6 +80,7 @@ static void log_in(struct rlk_peer *peer, int64_t now_ms)
 static void dial(struct rlk_peer *peer, int64_t now_ms)
 {
     peer->phase = RLK_PEER_DIALING;
+    peer->phase_seen = RLK_PEER_DIALING; /* what comes of it is news, also if that was so before */
     peer->dial_until_ms = now_ms + peer->timeout_ms;
     peer->proved = peer->hastened = false;
     rlk_stream_dial(&peer->stream);

@@ -17,7 +17,7 @@ enum rlk_peer_phase {
 
 struct rlk_peer {
     enum rlk_peer_phase phase;
-    enum rlk_peer_phase phase_seen; /* the loop's note of what it has acted on */
+    enum rlk_peer_phase phase_seen; /* what the loop has acted on; a dial resets it */
     struct rlk_stream stream;
     struct rlk_node *node;
     struct rlk_quorum *quorum; /* for jitter */

@@ -104,7 +104,8 @@ end
 local function is_of_use(client, name, seconds)
     return wait.wait_until(function()
         local lock = client:acquire(name, { wait = 1, ttl = 5 })
-        return lock and lock:extend(6) and lock:release()
+        local extended = lock and lock:extend(6)
+        return lock and lock:release() and extended
     end, seconds)
 end
 

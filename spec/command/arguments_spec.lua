@@ -61,7 +61,8 @@ describe("the redlock command", function()
         says({ "run", "x", "--wiat", "5s", "true" }, 64,
             "^redlock run: there is no option %-%-wiat\nDid you mean %-%-wait%? See: redlock run")
         says({ "run", "x", "-Z" }, 64, "there is no option %-Z\nTry: redlock run %-%-help\n$")
-        says({ "--frob" }, 64, '^redlock: there is no option "%-%-frob"')
+        says({ "--node", "x", "list" }, 64,
+            '^redlock: there is no option "%-%-node" before the verb\nTry: redlock VERB OPTION')
     end)
 
     it("says what a value has to be", function()

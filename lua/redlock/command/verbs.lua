@@ -49,9 +49,12 @@ function verbs.find(name)
     if verbs.exists(name) then
         return require("redlock.command." .. name)
     end
-    local what = name:sub(1, 1) == "-" and "option" or "verb"
+    if name:sub(1, 1) == "-" then
+        exits.fail(exits.USAGE, ("there is no option %q before the verb"):format(name),
+            "Try: redlock VERB OPTION...; see: redlock --help")
+    end
     local near = nearest.of(name, verbs.names)
-    exits.fail(exits.USAGE, ("there is no %s %q"):format(what, name),
+    exits.fail(exits.USAGE, ("there is no verb %q"):format(name),
         near and ("Did you mean: redlock %s"):format(near) or "Try: redlock --help")
 end
 

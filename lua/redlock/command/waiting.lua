@@ -55,7 +55,6 @@ local function may_try_again(run, state, code)
 end
 
 local function try_later(run, state, message)
-    run.reporter:clear()
     if not state.was_warned then
         local limit = run.wait == math.huge and "" or " for " .. duration.format(run.wait)
         run.reporter:warn(("%s; trying on%s"):format(message, limit))

@@ -40,7 +40,7 @@ local function be_machine(note, run, ...)
         end
         print "runs it"
         io.stdout:flush()
-        checkout.sleep(0.3) -- the job
+        checkout.sleep(1) -- the job
         assert(lock:held())
         write_last_run(note, run)
         print "has run it"

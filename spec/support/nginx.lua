@@ -585,7 +585,7 @@ end
 -- @tparam[opt="redlock"] string name the `client_name`
 function nginx.connections(node, name)
     local list = quorum.ask(node, "CLIENT", "LIST")
-    return select(2, list:gsub("%f[%S]name=" .. (name or "redlock") .. "%f[%s]", ""))
+    return select(2, list:gsub("%f[%S]name=" .. (name or "redlock") .. "%f[%s@]", ""))
 end
 
 --- As it was at the start, for the next test: no request is open, no gate and no note is left, and the

@@ -148,7 +148,7 @@ local function run(world, number)
         complain(number, "%s", result)
     end
     client = ok and result or client
-    if client and not is_of_use(client, world.name .. ":after", scenario.anew and 1 or 60) then
+    if client and not is_of_use(client, world.name .. ":after", scenario.anew and 3 or 60) then
         check_anew(world, number)
     end
     if client then

@@ -15,8 +15,8 @@ struct rlk_lua_lock *rlk_check_lock(lua_State *L, int index)
     return lock;
 }
 
-/* core.lock(client, prefix, name, companion, terms...) -> lock. The companion, a table, lives as long
- * as the lock. */
+/* core.lock(client, prefix, name, companion) -> lock. The companion, a table, lives as long as the
+ * lock. */
 static int new_lock(lua_State *L)
 {
     size_t prefix_len, name_len;
@@ -24,13 +24,11 @@ static int new_lock(lua_State *L)
     const char *prefix = luaL_checklstring(L, 2, &prefix_len);
     const char *name = luaL_checklstring(L, 3, &name_len);
     luaL_checktype(L, 4, LUA_TTABLE);
-    struct rlk_terms terms = rlk_check_terms(L, 5);
     size_t len = prefix_len + name_len;
     luaL_argcheck(L, len >= 1 && len <= RLK_KEY_MAX, 3, "key out of range");
     struct rlk_lua_lock *lock = rlk_newuserdata(L, sizeof *lock + len);
     *lock = (struct rlk_lua_lock){
         .shared = shared,
-        .terms = terms,
         .prefix_len = (uint16_t)prefix_len,
         .key_len = (uint16_t)len,
     };
@@ -80,11 +78,11 @@ int rlk_push_busy(lua_State *L, const char *what)
     return 2;
 }
 
-/* core.acquire(lock[, terms...]) -> true | code, votes | "busy", why: "held" or "being acquired" */
+/* core.acquire(lock, terms...) -> true | code, votes | "busy", why: "held" or "being acquired" */
 static int acquire(lua_State *L)
 {
     struct rlk_lua_lock *lock = rlk_check_lock(L, 1);
-    struct rlk_terms terms = lua_isnoneornil(L, 2) ? lock->terms : rlk_check_terms(L, 2);
+    struct rlk_terms terms = rlk_check_terms(L, 2);
     const char *busy = rlk_busy(lock);
     if (busy)
         return rlk_push_busy(L, busy);

@@ -16,7 +16,6 @@ struct rlk_lua_lock {
     struct rlk_shared_client *shared; /* NULL once collected */
     struct rlk_holding *holding;      /* of the last acquire that succeeded; NULL before */
     struct rlk_operation *operation;  /* the last that was to acquire it, retained; or NULL */
-    struct rlk_terms terms;           /* unless acquire says otherwise */
     uint16_t prefix_len, key_len;
     char key[]; /* prefix and name */
 };

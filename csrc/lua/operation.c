@@ -186,8 +186,8 @@ static void forget_operation(struct rlk_lua_lock *lock)
     lock->operation = NULL;
 }
 
-/* core.submit_acquire(handle, outbox, tag, lock, request or nil, whether the grant is not bound to it
- * [, terms...]) -> as core.acquire, but only begun */
+/* core.submit_acquire(handle, outbox, tag, lock, request or nil, whether the grant is not bound to it,
+ * terms...) -> as core.acquire, but only begun */
 static int submit_acquire(lua_State *L)
 {
     struct submission submission = check_submission(L);
@@ -195,7 +195,7 @@ static int submit_acquire(lua_State *L)
     struct rlk_client *client = lock->shared->client;
     struct rlk_scope *scope = scope_of(check_request(L, 5));
     bool detaches = lua_toboolean(L, 6);
-    struct rlk_terms terms = lua_isnoneornil(L, 7) ? lock->terms : rlk_check_terms(L, 7);
+    struct rlk_terms terms = rlk_check_terms(L, 7);
     const char *busy = rlk_busy(lock);
     if (busy)
         return rlk_push_busy(L, busy);

@@ -22,7 +22,8 @@ function Client.new(settings, level)
     end
     -- What a lock needs besides its C part. One table serves all locks that have the same terms.
     local companion = { client = handle, terms = settings.terms, host = settings.host }
-    local client = { handle = handle, prefix = settings.prefix, companion = companion }
+    local client = { handle = handle, prefix = settings.prefix }
+    client.companion, client.last_companion = companion, companion
     return setmetatable(client, Client)
 end
 
@@ -38,9 +39,10 @@ local function choose_host(self)
 end
 
 -- Many locks are acquired with the same options, one after the other.
-local function companion_for(self, terms)
+local function companion_for(self, opts, level)
     local last = self.last_companion
-    if not last or not options.are_same_terms(last.terms, terms) then
+    local terms = options.terms(opts, self.companion.terms, level + 1, last.terms)
+    if terms ~= last.terms then
         last = { client = self.handle, terms = terms, host = self.companion.host }
         self.last_companion = last
     end
@@ -49,14 +51,8 @@ end
 
 local function new_lock(self, name, opts, level)
     options.name(name, self.prefix, level + 1)
-    local companion = self.companion
-    if opts ~= nil then
-        companion = companion_for(self, options.terms(opts, companion.terms, level + 1))
-    end
-    local terms = companion.terms
-    return core.lock(self.handle, self.prefix, name, companion,
-        terms.ttl, terms.wait, terms.max_hold, terms.renew, terms.fair, terms.at_least,
-        terms.cohort)
+    local companion = opts == nil and self.companion or companion_for(self, opts, level + 1)
+    return core.lock(self.handle, self.prefix, name, companion)
 end
 
 --- Makes a lock object that is acquired later, and again.

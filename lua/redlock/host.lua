@@ -1,6 +1,6 @@
 --- Chooses how a call waits: by blocking the thread, or by yielding to an event loop.
 --
--- A host has `acquire(lock, detach[, terms...])`, `extend(lock, ttl)`, `release(lock)`,
+-- A host has `acquire(lock, detach, terms...)`, `extend(lock, ttl)`, `release(lock)`,
 -- `inspect(client, key[, inquiry...])`, which return true or a code, then votes, then what happened if no node
 -- decided it; `close(client)`; and, in event loops, `watch(lock, fn)`.
 -- @module redlock.host

@@ -52,13 +52,8 @@ function Lock:acquire(opts)
     local companion = core.companion(self)
     local terms = options.terms(opts, companion.terms, 3)
     local host = choose_host(companion)
-    local result, votes, cause
-    if opts then
-        result, votes, cause = host.acquire(self, terms.detach, terms.ttl, terms.wait,
-            terms.max_hold, terms.renew, terms.fair, terms.at_least, terms.cohort)
-    else
-        result, votes, cause = host.acquire(self, terms.detach)
-    end
+    local result, votes, cause = host.acquire(self, terms.detach, terms.ttl, terms.wait,
+        terms.max_hold, terms.renew, terms.fair, terms.at_least, terms.cohort)
     if result == true then
         return self
     end

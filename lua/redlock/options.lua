@@ -236,8 +236,9 @@ function options.client(given, opts, level)
 end
 
 --- Checks the options of a lock or an acquire, over those that hold already.
+-- @tparam[opt] table last terms that were checked before, to be given again if these say the same
 -- @treturn table every term
-function options.terms(given, defaults, level)
+function options.terms(given, defaults, level, last)
     if given == nil then
         return defaults
     elseif type(given) ~= "table" then
@@ -245,28 +246,24 @@ function options.terms(given, defaults, level)
     end
     check_names(given, term_rules, nil, level)
     -- What read_all() would do, for a call that is made for every lock.
+    local ttl = read(given, "ttl", term_rules, defaults, level)
+    local wait = read(given, "wait", term_rules, defaults, level)
+    local max_hold = read(given, "max_hold", term_rules, defaults, level)
+    local renew = read(given, "renew", term_rules, defaults, level)
+    local fair = read(given, "fair", term_rules, defaults, level)
+    local cohort = read(given, "cohort", term_rules, defaults, level)
+    local detach = read(given, "detach", term_rules, defaults, level)
+    local at_least = read(given, "at_least", term_rules, defaults, level)
+    if last and last.ttl == ttl and last.wait == wait and last.max_hold == max_hold
+        and last.renew == renew and last.fair == fair and last.cohort == cohort
+        and last.detach == detach and last.at_least == at_least
+    then
+        return last
+    end
     return {
-        ttl = read(given, "ttl", term_rules, defaults, level),
-        wait = read(given, "wait", term_rules, defaults, level),
-        max_hold = read(given, "max_hold", term_rules, defaults, level),
-        renew = read(given, "renew", term_rules, defaults, level),
-        fair = read(given, "fair", term_rules, defaults, level),
-        cohort = read(given, "cohort", term_rules, defaults, level),
-        detach = read(given, "detach", term_rules, defaults, level),
-        at_least = read(given, "at_least", term_rules, defaults, level),
+        ttl = ttl, wait = wait, max_hold = max_hold, renew = renew, fair = fair, cohort = cohort,
+        detach = detach, at_least = at_least,
     }
-end
-
---- Whether two tables of terms say the same.
-function options.are_same_terms(a, b)
-    return a.ttl == b.ttl
-        and a.wait == b.wait
-        and a.max_hold == b.max_hold
-        and a.renew == b.renew
-        and a.fair == b.fair
-        and a.cohort == b.cohort
-        and a.detach == b.detach
-        and a.at_least == b.at_least
 end
 
 -- Options of a call, that are no options of a client or a lock.

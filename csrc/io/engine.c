@@ -43,7 +43,8 @@ struct rlk_engine {
 
 static void take_arriving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
-    for (; holding; holding = holding->next_taken) {
+    for (struct rlk_holding *next; holding; holding = next) {
+        next = holding->next;
         if (atomic_load(&holding->status) != RLK_HOLDS) {
             rlk_watchdog_note_end(&engine->watchdog, holding);
         } else if (!rlk_watchdog_keeps(holding)) {
@@ -57,7 +58,7 @@ static void take_arriving(struct rlk_engine *engine, struct rlk_holding *holding
 static void take_leaving(struct rlk_engine *engine, struct rlk_holding *holding)
 {
     while (holding) {
-        struct rlk_holding *next = holding->next_taken;
+        struct rlk_holding *next = holding->next;
         rlk_watchdog_let_go(&engine->watchdog, holding);
         rlk_holding_drop(holding);
         holding = next;
@@ -112,7 +113,8 @@ static void take_given_up(struct rlk_engine *engine, struct rlk_link *given_up_l
 /* ---- the thread ---- */
 
 /* Under the mutex. From then on the owner may put them on a list again, so what was taken hangs
- * together by a link that is the thread's alone. */
+ * together by a link that is the thread's alone. By the same link those hang that have ended, but of
+ * them none is left: end_holdings() was there before. */
 static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
 {
     struct rlk_holding *taken = NULL, **end = &taken;
@@ -121,7 +123,7 @@ static struct rlk_holding *take(struct rlk_link *list, enum rlk_place place)
         struct rlk_holding *holding = rlk_owner(link, struct rlk_holding, engine_link);
         holding->place = place;
         *end = holding;
-        end = &holding->next_taken;
+        end = &holding->next;
     }
     *end = NULL;
     return taken;

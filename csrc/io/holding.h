@@ -30,31 +30,30 @@ struct rlk_holding {
     atomic_int status;           /* enum rlk_status; never goes back to RLK_HOLDS */
     _Atomic int64_t deadline_ms; /* only grows */
     unsigned generation;         /* of the process that acquired it: rlk_fork_generation() */
+    uint32_t key_len;
 
     /* the owner's thread's alone */
+    struct rlk_link client_link; /* its client's holdings */
+    struct rlk_bond bond;
     bool told;      /* the nodes were told to release it */
     bool by_engine; /* acquired over the engine's connections, so it is released over them */
     bool unfit;     /* for being passed on; the engine reads this once it is let go */
-    struct rlk_link client_link; /* its client's holdings */
-    struct rlk_bond bond;
 
     /* under the engine's mutex */
-    struct rlk_link engine_link; /* arriving, or leaving */
     enum rlk_place place;
-    bool credited; /* the deadline grew while it was kept */
+    struct rlk_link engine_link; /* arriving, or leaving */
+    bool credited;               /* the deadline grew while it was kept */
 
     /* the engine's thread's alone */
-    bool is_ending; /* and hangs by next_ended */
-    uint32_t slot;  /* its watchdog's; 0: not kept */
-    struct rlk_holding *next_taken;
-    struct rlk_holding *next_ended;
+    bool is_ending;              /* it is among those that have ended */
+    uint32_t slot;               /* its watchdog's; 0: not kept */
+    struct rlk_holding *next;    /* of those that were taken, or of those that have ended */
     struct rlk_renewal *renewal; /* NULL: it is at rest */
     struct rlk_rest rest;
 
     _Atomic(struct rlk_watch *) watch; /* NULL: nobody wants to be told of its end, or was told */
 
     struct rlk_lease lease;
-    uint32_t key_len;
     char key[];
 };
 

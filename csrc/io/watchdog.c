@@ -114,7 +114,7 @@ void rlk_watchdog_note_end(struct rlk_watchdog *watchdog, struct rlk_holding *ho
     if (holding->is_ending)
         return;
     holding->is_ending = true;
-    holding->next_ended = watchdog->ended;
+    holding->next = watchdog->ended;
     watchdog->ended = holding;
 }
 
@@ -123,7 +123,7 @@ struct rlk_holding *rlk_watchdog_next_ended(struct rlk_watchdog *watchdog)
     struct rlk_holding *holding = watchdog->ended;
     if (!holding)
         return NULL;
-    watchdog->ended = holding->next_ended;
+    watchdog->ended = holding->next;
     holding->is_ending = false;
     enum rlk_status status = rlk_holding_status(holding);
     if (status == RLK_LOST_TAKEN || status == RLK_LOST_GONE)

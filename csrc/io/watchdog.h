@@ -16,7 +16,7 @@ struct rlk_watchdog {
     uint32_t count, capacity;
     struct rlk_agenda agenda;
     struct rlk_link moved;     /* renewals, that may have come to rest */
-    struct rlk_holding *ended; /* by next_ended: no longer held, to be let go */
+    struct rlk_holding *ended; /* by next: no longer held, to be let go */
 };
 
 void rlk_watchdog_init(struct rlk_watchdog *watchdog, struct rlk_loop *loop);

@@ -125,9 +125,7 @@ for _, name in ipairs { "cqueues", "luv" } do
             local client = three:client()
             loop.run(function()
                 crowd(client, 20, cohort(), function(lock)
-                    for node = 1, 3 do
-                        assert.equal(lock.token, three:ask(node, "GET", "job"))
-                    end
+                    assert.is_true(three:count("job", lock.token) >= 2)
                 end)
             end)
         end)
@@ -283,7 +281,7 @@ for _, name in ipairs { "cqueues", "luv" } do
         it("an owner that has passed the lock on takes nothing back, whatever it does", function()
             local client = three:client()
             loop.run(function()
-                local lock = assert(client:acquire("job", cohort()))
+                local lock = three:everywhere(client, "job", cohort())
                 local await = come(client, cohort())
                 assert(lock:release())
                 local next_lock = await()

@@ -266,6 +266,7 @@ static void start_attempt(struct rlk_lock *lock, int64_t now_ms)
     lock->lease.nodes = 0;
     lock->woken = 0;
     lock->seems_owned = lock->follows = false;
+    lock->could_join = quorum->inbox_ready;
     lock->state = RLK_ACQUIRING;
     start_round(lock, RLK_ACQUIRE, rlk_all_nodes(quorum), now_ms);
     lock->round_ttl_ms = first_lease_ms(lock);
@@ -377,6 +378,21 @@ static bool is_owned(const struct rlk_lock *lock)
     return has_majority(lock, nodes_that_said(lock, is_held)) && has_majority(lock, lock->joined);
 }
 
+/* Nodes are free: they granted it, or would have to a higher bid. */
+static bool is_contended(const struct rlk_lock *lock)
+{
+    rlk_nodes outbid = nodes_that_said(lock, is_outbid);
+    bool was_outbid = outbid && can_still_have_majority(lock, outbid | lock->granted);
+    return was_outbid || (lock->granted && !is_owned(lock));
+}
+
+/* The inbox was confirmed while the attempt was on its way, which could not join there. */
+static bool can_join_now(const struct rlk_lock *lock)
+{
+    rlk_nodes ready = lock->quorum->inbox_ready;
+    return has_majority(lock, ready) && (ready & ~lock->could_join & ~lock->joined);
+}
+
 /* The nodes answered, and the lock is not mine. */
 static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
 {
@@ -386,13 +402,13 @@ static void wait_for_turn(struct rlk_lock *lock, int64_t now_ms)
         give_up(lock);
     else if (lock->woken)
         start_another_attempt(lock, now_ms);
-    else if (lock->granted && !is_owned(lock))
+    else if (is_contended(lock))
         wait_for(lock, back_off(lock), now_ms);
     else {
         if (!pending(lock))
             lock->tries = 0;
         lock->seems_owned = true;
-        wait_for(lock, poll_interval(lock), now_ms);
+        wait_for(lock, can_join_now(lock) ? WAKE_GATHER_MS : poll_interval(lock), now_ms);
     }
 }
 
@@ -660,6 +676,17 @@ void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms)
     lock->outcome = RLK_PENDING;
     end_round(lock);
     start_round(lock, RLK_RELEASE, lock->lease.nodes, now_ms);
+}
+
+static bool is_granted(enum rlk_reason reason)
+{
+    return reason == RLK_GRANTED;
+}
+
+void rlk_lock_owe(struct rlk_lock *lock, int64_t now_ms)
+{
+    assert(lock->state == RLK_IDLE && lock->kind == RLK_RELEASE);
+    owe_release(lock, lock->lease.nodes & ~nodes_that_said(lock, is_granted), now_ms);
 }
 
 void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms)
@@ -1130,9 +1157,15 @@ bool rlk_lock_was_answered(const struct rlk_lock *lock)
     return lock->give_up_at_ms == RLK_NEVER;
 }
 
+/* If not, so many hold it that it has an owner, though they may be no majority: half of an even number. */
+static bool is_free_for_others(const struct rlk_lock *lock)
+{
+    return has_majority(lock, rlk_all_nodes(lock->quorum) & ~nodes_that_said(lock, is_held));
+}
+
 bool rlk_lock_wants_inbox(const struct rlk_lock *lock)
 {
-    return lock->state == RLK_WAITING && lock->give_up_at_ms == RLK_NEVER;
+    return lock->state == RLK_WAITING && (rlk_lock_was_answered(lock) || !is_free_for_others(lock));
 }
 
 int64_t rlk_lock_remaining(const struct rlk_lock *lock, int64_t now_ms)

@@ -142,6 +142,7 @@ struct rlk_lock {
     int tries;             /* in a row that failed by contention */
     rlk_nodes woken;
     rlk_nodes joined;       /* nodes on whose queue it may stand */
+    rlk_nodes could_join;   /* when its attempt began: those with an inbox */
     rlk_nodes stepped_back; /* nodes that may wake it for what it gave back itself */
     int64_t echo_until_ms;  /* no longer than until then */
 
@@ -222,6 +223,10 @@ void rlk_lock_extend(struct rlk_lock *lock, int64_t ttl_ms, int64_t now_ms);
 /* Also what is lost or expired is released: somebody else's token is never touched. Where the terms
  * say at_least_ms, the token stands until then; nobody is woken, since nothing is free. */
 void rlk_lock_release(struct rlk_lock *lock, int64_t now_ms);
+
+/* It was released over other connections than it was acquired over: wherever it was not found, its acquire may
+ * be still to come, and who has those connections is to release it behind that. */
+void rlk_lock_owe(struct rlk_lock *lock, int64_t now_ms);
 
 /* Releases a grant that nobody has seen: it is free at once. */
 void rlk_lock_undo(struct rlk_lock *lock, int64_t now_ms);

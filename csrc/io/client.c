@@ -282,7 +282,7 @@ enum rlk_outcome rlk_client_acquire(struct rlk_client *client, struct rlk_key ke
 /* ---- extend, release, inspect ---- */
 
 /* False if there is no memory, or the holding is not to be extended or released by this process any
- * more. What is asked over these connections the engine does not know. */
+ * more. */
 static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
 {
     if (!begin(client, rlk_holding_key(holding)))
@@ -291,7 +291,6 @@ static bool begin_with(struct rlk_client *client, struct rlk_holding *holding)
         let_go(client, client->call);
         return false;
     }
-    holding->unfit = true;
     rlk_lock_adopt(&client->call->lock, &holding->lease, atomic_load(&holding->deadline_ms));
     return true;
 }
@@ -322,6 +321,12 @@ static enum rlk_outcome outcome_of_no_call(const struct rlk_client *client,
     return is_ours(holding) && !client->closed ? RLK_UNAVAILABLE : RLK_LOST;
 }
 
+/* From here on nodes may keep it for so long. */
+static void note_extension(struct rlk_holding *holding, int64_t ttl_ms)
+{
+    holding->unfit |= ttl_ms > holding->lease.terms.ttl_ms;
+}
+
 enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding *holding,
                                    int64_t ttl_ms)
 {
@@ -330,6 +335,7 @@ enum rlk_outcome rlk_client_extend(struct rlk_client *client, struct rlk_holding
         return RLK_LOST;
     if (!begin_with(client, holding))
         return outcome_of_no_call(client, holding);
+    note_extension(holding, ttl_ms);
     rlk_lock_extend(&client->call->lock, ttl_ms, now_ms);
     run_extension(client, holding);
     enum rlk_outcome outcome = rlk_holding_note_extension(holding, &client->call->lock);
@@ -366,6 +372,19 @@ static enum rlk_outcome outcome_of_release(const struct rlk_holding *holding,
     return atomic_load(&holding->status) == RLK_HAS_RELEASED ? RLK_RELEASED : outcome;
 }
 
+/* Its acquire went over the engine's connections, and may be late there; and it may be the first of a
+ * cohort, which is over. */
+static void leave_rest_to_engine(struct rlk_client *client)
+{
+    struct call *call = client->call;
+    rlk_lock_owe(&call->lock, rlk_clock_ms());
+    if (have_engine(client))
+        rlk_engine_finish(client->engine, &call->lock);
+    if (call->attached)
+        rlk_loop_detach(client->loop, &call->lock);
+    call->attached = false;
+}
+
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding)
 {
     int64_t now_ms = rlk_clock_ms();
@@ -379,6 +398,8 @@ enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holdin
     rlk_lock_release(&client->call->lock, now_ms);
     enum rlk_outcome outcome = run(client);
     rlk_holding_conclude(holding, outcome, client->call->lock.loss);
+    if (holding->by_engine)
+        leave_rest_to_engine(client);
     return outcome_of_release(holding, outcome);
 }
 
@@ -446,7 +467,7 @@ struct rlk_operation *rlk_client_submit_extend(struct rlk_client *client,
     if (!operation)
         return NULL;
     operation->ttl_ms = ttl_ms;
-    holding->unfit |= ttl_ms > holding->lease.terms.ttl_ms;
+    note_extension(holding, ttl_ms);
     rlk_engine_submit(client->engine, operation);
     return operation;
 }

@@ -40,13 +40,15 @@ void rlk_runner_on_moved(struct rlk_runner *runner, struct rlk_lock *lock)
 /* ---- in line ---- */
 
 /* While the lock is owned here, its release will most likely come by here, too: for a moment the next
- * asks no node, to follow that release. */
+ * asks no node, to follow that release. It does so in the place of one who is given up in that very turn. */
 static void give_turn(struct rlk_runner *runner, struct rlk_lock *next, const struct rlk_lock *last)
 {
     int64_t now_ms = rlk_clock_ms();
     rlk_loop_top_up(runner->loop);
     if (last->outcome == RLK_ACQUIRED)
         rlk_lock_await_turn(next, now_ms + TURN_AFTER_MS);
+    else if (last->follows)
+        rlk_lock_follow(next, now_ms);
     else
         rlk_lock_take_turn(next, rlk_lock_was_answered(last), now_ms);
     rlk_loop_touch(runner->loop, next);
@@ -304,6 +306,15 @@ static void begin_release(struct rlk_operation *operation, int64_t now_ms)
     rlk_lock_release(&operation->lock, now_ms);
 }
 
+/* A machine that has only to be finished; its owner may have released by a call what a cohort was to pass on. */
+static void take_over(struct rlk_runner *runner, struct rlk_operation *operation)
+{
+    struct rlk_lock *lock = &operation->lock;
+    lock->quorum = rlk_loop_quorum(runner->loop);
+    if (rlk_cohorts_find(&runner->cohorts, lock->key, &lock->lease))
+        have_followed(runner, lock);
+}
+
 /* The command of an operation goes into its machine. */
 static void command(struct rlk_runner *runner, struct rlk_operation *operation)
 {
@@ -360,8 +371,8 @@ void rlk_runner_begin(struct rlk_runner *runner, struct rlk_operation *operation
         end_at_once(runner, operation, RLK_RELEASED);
         return;
     }
-    if (operation->is_decided) /* a machine that has only to be finished */
-        lock->quorum = rlk_loop_quorum(runner->loop);
+    if (operation->is_decided)
+        take_over(runner, operation);
     else
         rlk_lock_init(lock, rlk_loop_quorum(runner->loop), operation->key, operation->tallies);
     lock->inquiry = operation->inquiry;

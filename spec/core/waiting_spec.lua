@@ -68,6 +68,15 @@ describe("an acquire that waits", function()
         assert.equal("acquired", d.lock.outcome)
     end)
 
+    it("comes again soon if it is outbid too often to do so at once", function()
+        local d = driver.new():acquire { wait_ms = 60000 }
+        repeat
+            d:answer_all { reason = "outbid", fence = d.lock.fence }
+        until d.lock.state == "waiting"
+        assert.is_true(d:jump() <= 250)
+        assert.equal("acquiring", d.lock.state)
+    end)
+
     it("for ever does not end by time", function()
         local d = driver.new():acquire { wait_ms = NEVER }
         for _ = 1, 50 do
@@ -292,6 +301,19 @@ describe("the inbox", function()
         assert.is_true(d.lock:wants_inbox())
     end)
 
+    it("is wanted once half of an even number holds it, and the others have not been asked", function()
+        for _, nodes in ipairs { 2, 4 } do
+            local d = driver.new { nodes = nodes }:acquire { wait_ms = 60000 }
+            d:pull()
+            for node = 1, nodes / 2 do
+                assert.is_false(d.lock:wants_inbox())
+                d:answer(node, held())
+            end
+            assert.equal("waiting", d.lock.state)
+            assert.is_true(d.lock:wants_inbox())
+        end
+    end)
+
     it("is not wanted without a wait, nor while no majority answers", function()
         local d = driver.new():acquire():answer_all(held())
         assert.is_false(d.lock:wants_inbox())
@@ -322,6 +344,17 @@ describe("the inbox", function()
         assert.equal("waiting", d.lock.state)
         assert.is_true(d:jump() <= 3)
         assert.same({ "redlock:inbox/1", "", "redlock:inbox/1" }, names_of(d:pull()))
+    end)
+
+    it("that is ready only while an attempt is on its way brings another behind it, once", function()
+        local d = driver.new():acquire { wait_ms = 60000 }
+        assert.same({ "", "", "" }, names_of(d:pull()))
+        d.quorum:set { inbox_ready = ALL }
+        d:answer_all(held()):answer_everything "absent"
+        assert.is_true(d:jump() <= 3)
+        assert.same({ "redlock:inbox/1", "redlock:inbox/1", "redlock:inbox/1" }, names_of(d:pull()))
+        d:answer_all(held()):answer_everything "absent"
+        assert.is_true(d:jump() > 3)
     end)
 
     it("that is ready on a minority changes nothing", function()

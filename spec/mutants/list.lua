@@ -7,6 +7,7 @@
 -- was     text that stands there exactly once; a mutant whose text is not found is an error
 -- is      what stands there instead
 -- by      "exhaustive": that search must find it; else the simulator's random schedules must
+-- seeds   in so many schedules, if it takes more than others
 
 return {
     -- Validity: how long an owner believes.
@@ -222,6 +223,15 @@ return {
         file = "core/scripts/acquire.lua",
         was = "local acceptable = not fence or ",
         is = "local acceptable = true or ",
+    },
+    {
+        name = "ballots-by-own-count",
+        fault = "a ballot is one above what its client has seen, whatever its clock shows",
+        falls = "in order of arrival",
+        file = "core/lock.c",
+        was = "    if (above < quorum->wall_us - 1)\n        above = quorum->wall_us - 1;",
+        is = "",
+        seeds = 100000,
     },
     {
         name = "identity-in-the-ballot",
@@ -476,6 +486,41 @@ return {
         is = "    holding->told = true;",
     },
 
+    {
+        name = "deadline-moves-back",
+        fault = "an extension to less than is left brings the deadline nearer",
+        falls = "an extension shortens no lease",
+        file = "core/lock.c",
+        was = "    if (deadline_ms > lock->deadline_ms)\n        lock->deadline_ms = deadline_ms;",
+        is = "    lock->deadline_ms = deadline_ms;",
+        by = "exhaustive",
+    },
+    {
+        name = "late-end-believed",
+        fault = "a machine that hears late of its end ends what another has renewed",
+        falls = "loss is told truly",
+        file = "io/holding.c",
+        was = "        rlk_holding_remaining_us(holding) > 0)\n        return RLK_UNAVAILABLE;",
+        is = "        false)\n        return RLK_UNAVAILABLE;",
+        seeds = 100000,
+    },
+    {
+        name = "slot-not-handed-on",
+        fault = "where a lock is let go, the watchdog looks for it again, and not for who has its slot",
+        falls = "what is renewed is not lost",
+        file = "io/watchdog.c",
+        was = "        watchdog->kept[holding->slot - 1] = last;\n",
+        is = "",
+    },
+    {
+        name = "slot-not-planned",
+        fault = "who gets the slot of a lock that is let go is not renewed any more",
+        falls = "what is renewed is not lost",
+        file = "io/watchdog.c",
+        was = "        last->slot = holding->slot;\n        plan(watchdog, last);",
+        is = "        last->slot = holding->slot;",
+    },
+
     -- The end is told, once.
     {
         name = "loss-not-told",
@@ -537,6 +582,16 @@ return {
         is = "? -1 : -1;",
     },
 
+    {
+        name = "unreachable-is-new",
+        fault = "a node that cannot be reached counts as evidence that all are new",
+        falls = "one owner",
+        file = "io/loop.c",
+        was = "        young += i != node && is_young(&peers[i], age_ms, now_ms);",
+        is = "        young += i != node && (!known || is_young(&peers[i], age_ms, now_ms));",
+        seeds = 100000,
+    },
+
     -- Waiting.
     {
         name = "no-poll",
@@ -545,6 +600,31 @@ return {
         file = "core/lock.c",
         was = "    lock->poll_at_ms = now_ms + interval_ms;",
         is = "    lock->poll_at_ms = RLK_NEVER;",
+    },
+    {
+        name = "inbox-for-majorities",
+        fault = "who is refused by half of an even number of nodes does not listen to be woken",
+        falls = "waiting is woken",
+        file = "core/lock.c",
+        was = "(rlk_lock_was_answered(lock) || !is_free_for_others(lock))",
+        is = "rlk_lock_was_answered(lock)",
+    },
+    {
+        name = "inbox-comes-in-between",
+        fault = "an inbox that is confirmed while an attempt is on its way brings no other",
+        falls = "waiting is woken",
+        file = "core/lock.c",
+        was = "can_join_now(lock) ? WAKE_GATHER_MS : poll_interval(lock)",
+        is = "poll_interval(lock)",
+        seeds = 100000,
+    },
+    {
+        name = "outbid-and-asleep",
+        fault = "who is outbid too often waits as if the lock were held",
+        falls = "waiting is woken",
+        file = "core/lock.c",
+        was = "return was_outbid || ",
+        is = "return ",
     },
     {
         name = "leave-passes-nothing-on",
@@ -603,6 +683,14 @@ return {
         is = "if true then",
     },
     {
+        name = "follows-unfairly",
+        fault = "who follows a release of its own process comes before those who were told",
+        falls = "in order of arrival",
+        file = "core/lock.c",
+        was = "    lock->follows = true;",
+        is = "",
+    },
+    {
         name = "claim-not-made",
         fault = "a waiter that was told to come has no claim",
         falls = "in order of arrival",
@@ -659,6 +747,14 @@ return {
         file = "core/node.c",
         was = "node->scripts[expected->kind] = UNKNOWN;",
         is = "node->scripts[expected->kind] = ASSUMED;",
+    },
+    {
+        name = "unknown-script-refuses",
+        fault = "who hears that a script is unknown does not ask again",
+        falls = "an answer fits what was asked",
+        file = "core/lock.c",
+        was = "    if (reason == RLK_NOSCRIPT)\n        return true;",
+        is = "    if (reason == RLK_NOSCRIPT)\n        return false;",
     },
     {
         name = "dial-for-ever",
@@ -824,6 +920,66 @@ return {
         file = "io/cohort.c",
         was = "terms->ttl_ms == owner->ttl_ms && ",
         is = "",
+    },
+    {
+        name = "passed-on-though-extended",
+        fault = "what its owner has asked to extend beyond its ttl is passed on",
+        falls = "nobody's lease is longer than asked",
+        file = "io/client.c",
+        was = "    holding->unfit |= ttl_ms > holding->lease.terms.ttl_ms;",
+        is = "",
+    },
+    {
+        name = "passed-on-while-extended",
+        fault = "the same, if the nodes have not answered yet",
+        falls = "nobody's lease is longer than asked",
+        file = "io/runner.c",
+        was = "holding->unfit ||",
+        is = "atomic_load(&holding->deadline_ms) > rlk_clock_ms() + holding->lease.terms.ttl_ms ||",
+    },
+    {
+        name = "passed-on-half-released",
+        fault = "what a call that blocks has released on some nodes is passed on",
+        falls = "never believed longer than real",
+        file = "io/runner.c",
+        was = "    if (rlk_cohorts_find(&runner->cohorts, lock->key, &lock->lease))\n"
+            .. "        have_followed(runner, lock);",
+        is = "",
+    },
+    {
+        name = "rest-left-to-nobody",
+        fault = "what a call releases over other connections than those of its acquire is not "
+            .. "released over those",
+        falls = "nothing is left behind",
+        file = "io/client.c",
+        was = "    rlk_lock_owe(&call->lock, rlk_clock_ms());",
+        is = "",
+        seeds = 100000,
+    },
+    {
+        name = "cohort-outlives-lease",
+        fault = "a cohort stays open when its lease has ended",
+        falls = "a lease ends by itself",
+        file = "io/cohort.c",
+        was = "rlk_earlier(owner->lease.granted_ms + LIVES_MS, owner->deadline_ms)",
+        is = "owner->lease.granted_ms + LIVES_MS",
+    },
+    {
+        name = "stranger-held-back",
+        fault = "who comes behind a cohort and takes no part in it asks nobody until it closes",
+        falls = "waiting is woken",
+        file = "io/runner.c",
+        was = "        rlk_lock_stand_by(lock, &operation->terms, now_ms);\n"
+            .. "    let_stranger_ask(runner, operation->key);",
+        is = "        rlk_lock_stand_by(lock, &operation->terms, now_ms);",
+    },
+    {
+        name = "stranger-held-back-later",
+        fault = "the same, of who becomes the first behind it when another has left",
+        falls = "waiting is woken",
+        file = "io/runner.c",
+        was = "    if (!next) {\n        let_stranger_ask(runner, operation->key);",
+        is = "    if (!next) {",
     },
     {
         name = "closed-without-a-next",

@@ -2,7 +2,7 @@
 #
 # MUTANT=name     one of them alone; SEED=n shows that schedule of the simulator's
 # MUTANT_FILE     another list
-# MUTANT_SEEDS    in so many schedules the simulator must find it
+# MUTANT_SEEDS    in so many schedules the simulator must find it, unless the list says more
 # JOBS            how many run at a time; one for each processor, unless given
 
 MUTANTS := build/mutants
@@ -34,7 +34,8 @@ mutants-outputs: $(MUTANTS)/unmutated/sim.output $$(addprefix $$(MUTANTS)/,$$(MU
 
 $(MUTANTS)/%/sim.output: $(MUTANTS)/%/sim FORCE
 	@echo '  RUN $<'
-	@ulimit -t $(MUTANT_SECONDS); $< --seeds 1-$(MUTANT_SEEDS) --findings 1 \
+	@ulimit -t $(MUTANT_SECONDS); seeds=$(if $(filter unmutated,$*),,$$($(LUA) spec/mutants/plant.lua $(MUTANT_FILE) $*)); \
+	    $< --seeds 1-$${seeds:-$(MUTANT_SEEDS)} --findings 1 \
 	    --jobs $(if $(filter unmutated,$*),4,1) >$@ 2>&1; echo "exit $$?" >>$@
 
 $(MUTANTS)/%/exhaustive.output: $(MUTANTS)/%/exhaustive FORCE

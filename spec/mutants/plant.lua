@@ -2,6 +2,7 @@
 --
 --   plant.lua LIST                prints the names of all, each with what must find it, as name/checker
 --   plant.lua LIST NAME FOLDER    plants one in that copy of csrc, and prints the source to be compiled
+--   plant.lua LIST NAME           prints in how many schedules it must be found, if that is its own
 
 local list = dofile(arg[1])
 
@@ -41,7 +42,9 @@ local function plant(mutant, folder)
 end
 
 local name, folder = arg[2], arg[3]
-if name then
+if name and not folder then
+    print(find(name).seeds or "")
+elseif name then
     local mutant = find(name)
     plant(mutant, folder)
     print(mutant.file:match("%.lua$") and "core/scripts.c" or mutant.file)

@@ -37,7 +37,7 @@ local function verdict_of(mutant)
     if seed then
         return invariant, "seed " .. seed
     end
-    return nil, survival(text, seeds .. " schedules")
+    return nil, survival(text, (mutant.seeds or seeds) .. " schedules")
 end
 
 local failed, shown = 0, 0

@@ -28,7 +28,7 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
     [SIM_VERDICT_TRUE] = {.name = "verdict true",
                           .sentence =
                               "what is acquired, extended or called held is held; a release says "
-                              "lost if the lease had run out"},
+                              "lost if the lease had run out; unavailable is told if nodes were"},
     [SIM_RELEASED] = {.name = "released",
                       .sentence = "after a release that was confirmed no majority bears its token"},
     [SIM_AT_LEAST] = {.name = "at least",
@@ -46,7 +46,8 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                            "once all is well and all are done, no key bears a token, but by a "
                            "connection that was given up"},
     [SIM_LEASE_BOUNDED] = {.name = "lease bounded",
-                           .sentence = "every token stands with a ttl, no longer than asked"},
+                           .sentence = "every token stands with a ttl, no longer than asked, also "
+                                       "by who received it"},
     [SIM_RENEWED] = {.name = "renewed",
                      .sentence = "where nothing goes wrong, what the watchdog renews is not lost"},
     [SIM_RENEWAL_STOPS] = {.name = "renewal stops",
@@ -54,8 +55,9 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                                "nothing is renewed that was let go, lost, or held past max_hold"},
     [SIM_FAIR_ORDER] = {.name = "fair order",
                         .sentence =
-                            "who comes later, and is fair, does not come before a waiter in "
-                            "the queue of a majority that nothing has befallen"},
+                            "who comes later, and is fair or follows a release of its own "
+                            "process, does not come before a waiter in the queue of a majority "
+                            "that nothing has befallen"},
     [SIM_LINE_ORDER] = {.name = "line order",
                         .sentence =
                             "waiters of one client get a lock in the order in which they asked",
@@ -68,8 +70,8 @@ const struct sim_invariant_text sim_invariants[SIM_INVARIANTS] = {
                        .sentence = "a command wakes one waiter at most",
                        .holds_always = true},
     [SIM_PROMPT] = {.name = "prompt",
-                    .sentence = "where nothing goes wrong, who stands in queues has the lock "
-                                "moments after its release"},
+                    .sentence = "where nothing goes wrong, who waits soon stands in queues, and "
+                                "has the lock moments after its release, or its end"},
     [SIM_QUEUE_CLEAN] = {.name = "queue clean",
                          .sentence =
                              "queues and claims go away by themselves, within 30 s and 1 s"},

@@ -14,7 +14,6 @@
 #include "report.h"
 
 #define TOLD_WITHIN_US 1000 /* of a verdict; threads are woken within less */
-#define COHORT_US 102000    /* that a lease is passed on for, by the slowest clock */
 
 struct sim_verdict sim_verdict;
 
@@ -389,6 +388,12 @@ void sim_judge_extends(int number, int64_t ttl_ms)
                         sim_lock_name(tenures[number].lock, NULL), (long long)ttl_ms);
 }
 
+void sim_judge_extends_unheard(int number, int64_t ttl_ms)
+{
+    sim_judge_extends(number, ttl_ms);
+    tenures[number].extends_unheard = true;
+}
+
 void sim_judge_extended(int number, enum rlk_outcome outcome)
 {
     sim_history_process(tenures[number].process, "is told of its extension: %s",
@@ -424,12 +429,14 @@ void sim_judge_looks(int number, bool might_hold, bool is_held)
     tenure->was_seen_lost |= !is_held;
 }
 
-void sim_judge_releases(int number)
+void sim_judge_releases(int number, bool by_operation)
 {
     struct tenure *tenure = &tenures[number];
     look_at(number);
     tenure->released_us = sim.now_us;
     tenure->lapsed_at_release = !tenure->has_ended && sim.now_us >= tenure->deadline_us;
+    if (by_operation && !tenure->has_ended && !tenure->lapsed_at_release)
+        sim_waits_let_go(tenure->lock, tenure->process);
     sim_history_process(tenure->process, "releases %s", sim_lock_name(tenure->lock, NULL));
 }
 

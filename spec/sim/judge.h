@@ -52,7 +52,12 @@ void sim_judge_asks_again(int wait);
 int sim_judge_granted(int wait, struct rlk_holding *holding);
 void sim_judge_extends(int tenure, int64_t ttl_ms);
 void sim_judge_extended(int tenure, enum rlk_outcome outcome);
-void sim_judge_releases(int tenure);
+
+/* It extends without waiting for what comes of it: that may be sent again when it has ended. */
+void sim_judge_extends_unheard(int tenure, int64_t ttl_ms);
+
+/* By an operation, behind which its engine may send what another asks; or by a call. */
+void sim_judge_releases(int tenure, bool by_operation);
 void sim_judge_released(int tenure, enum rlk_outcome outcome);
 
 /* Its program has asked whether it is held; and whether it might be, before that. */

@@ -4,6 +4,8 @@
 
 #include "judge.h"
 
+#define COHORT_US 102000 /* that a lease is passed on for, by the slowest clock */
+
 /* What a program was granted. */
 struct tenure {
     struct sim_process *process;
@@ -31,7 +33,7 @@ struct tenure {
     bool has_ended;
     bool was_believed; /* when it was told */
     bool was_seen_lost;
-    bool was_extended, lapsed_at_release, is_watched, has_written, is_dropped;
+    bool was_extended, extends_unheard, lapsed_at_release, is_watched, has_written, is_dropped;
     int times_told;
     int next_open;
 };
@@ -61,6 +63,12 @@ int sim_token_of(const char *bytes, int tenure);
 /* Somebody else of its owner's cohort has received it, or may have: who has not been told yet, or did
  * not wait for it any more. */
 bool sim_may_be_passed_on(const struct tenure *tenure);
+
+/* A majority of nodes bore no token of the lock: now, or until it had one last. True time. */
+struct span {
+    int64_t since_us, until_us;
+};
+struct span sim_lock_was_free(int lock);
 
 /* How long a node keeps a token that it is told to keep for so long, at most. */
 int64_t sim_longest_keep_us(int64_t keep_us);
@@ -104,6 +112,9 @@ void sim_waits_told(const struct sim_connection *connection);
 /* A majority has confirmed a release that began then; or it ended otherwise. */
 void sim_waits_released(int lock, int64_t since_us);
 void sim_waits_ended(int lock);
+
+/* A release by an operation begins. */
+void sim_waits_let_go(int lock, const struct sim_process *by);
 
 /* A waiter of the process stands in the queue of the node since now. */
 void sim_waits_joined(const struct sim_connection *connection, int lock);

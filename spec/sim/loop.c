@@ -164,9 +164,14 @@ static void on_acquired(struct loop *loop, struct task *task, enum rlk_outcome o
 
 /* ---- extend, release ---- */
 
+static int64_t draw_extension_ms(void)
+{
+    return sim.mix.ttl_ms / 2 + sim_below(sim.mix.ttl_ms / 2) + 1;
+}
+
 static void extend(struct loop *loop, struct task *task)
 {
-    int64_t ttl_ms = sim.mix.ttl_ms / 2 + sim_below(sim.mix.ttl_ms / 2) + 1;
+    int64_t ttl_ms = draw_extension_ms();
     task->operation = rlk_client_submit_extend(loop->client, task->holding, ttl_ms, loop->outbox,
                                                number_of(loop, task));
     if (!task->operation)
@@ -176,11 +181,38 @@ static void extend(struct loop *loop, struct task *task)
     task->next_us = SIM_NEVER;
 }
 
+/* Nobody waits for what comes of it, and the lock may be let go meanwhile. */
+static void extend_unheard(struct loop *loop, struct task *task)
+{
+    int64_t ttl_ms = draw_extension_ms();
+    struct rlk_operation *operation =
+        rlk_client_submit_extend(loop->client, task->holding, ttl_ms, NULL, 0);
+    if (!operation)
+        return;
+    sim_judge_extends_unheard(task->tenure, ttl_ms);
+    rlk_operation_drop(operation);
+    task->next_us = clock_us(loop) + sim_below(1000 + 2 * (sim.mix.latency_us + sim.mix.jitter_us));
+}
+
 static void let_go(struct loop *loop, struct task *task)
 {
     forget(loop, task);
     end_request(task);
     rest(loop, task, sim_program_pause_us());
+}
+
+/* All of its loop waits, as if stopped. What nobody has confirmed is released once more, soon. */
+static void release_by_call(struct loop *loop, struct task *task)
+{
+    int64_t began_us = sim.now_us;
+    sim_judge_releases(task->tenure, false);
+    enum rlk_outcome outcome = rlk_client_release(loop->client, task->holding);
+    loop->process->stopped_us += sim.now_us - began_us;
+    sim_judge_released(task->tenure, outcome);
+    if (outcome == RLK_UNAVAILABLE)
+        task->next_us = clock_us(loop) + sim_below(5000);
+    else
+        let_go(loop, task);
 }
 
 static void release(struct loop *loop, struct task *task)
@@ -192,7 +224,11 @@ static void release(struct loop *loop, struct task *task)
         let_go(loop, task);
         return;
     }
-    sim_judge_releases(task->tenure);
+    if (sim.mix.any_haste && !task->request && sim_below(3) == 0) {
+        release_by_call(loop, task);
+        return;
+    }
+    sim_judge_releases(task->tenure, true);
     task->operation =
         rlk_client_submit_release(loop->client, task->holding, loop->outbox, number_of(loop, task));
     if (!task->operation) {
@@ -207,9 +243,12 @@ static void hold_on(struct loop *loop, struct task *task)
 {
     sim_program_write(task->tenure, task->holding);
     task->next_us = clock_us(loop) + sim_program_pause_us();
-    if (sim_below(5) == 0 && !sim.has_healed && rlk_holding_remaining_us(task->holding) > 0)
-        extend(loop, task);
-    else if (sim_below(3) > 0 || sim.has_healed)
+    if (sim_below(5) == 0 && !sim.has_healed && rlk_holding_remaining_us(task->holding) > 0) {
+        if (sim.mix.any_haste && sim_below(2) == 0)
+            extend_unheard(loop, task);
+        else
+            extend(loop, task);
+    } else if (sim_below(3) > 0 || sim.has_healed)
         release(loop, task);
 }
 

@@ -156,11 +156,12 @@ static void draw_step(struct sim_mix *mix, struct sim_random *random)
 static void draw_cohort(struct sim_mix *mix, struct sim_random *random)
 {
     mix->any_cohort = in_percent(random, 30);
-    if (!mix->any_cohort || !in_percent(random, 60))
-        return;
-    mix->locks = 1;
-    mix->is_loop[0] = true;
-    mix->tasks[0] = SIM_TASKS_MAX;
+    if (mix->any_cohort && in_percent(random, 60)) {
+        mix->locks = 1;
+        mix->is_loop[0] = true;
+        mix->tasks[0] = SIM_TASKS_MAX;
+    }
+    mix->any_haste = mix->any_cohort && in_percent(random, 50);
 }
 
 static void draw_times(struct sim_mix *mix, struct sim_random *random)
@@ -306,9 +307,11 @@ void sim_mix_print(const struct sim_mix *mix, FILE *out)
     fprintf(out, "  ttl %lld ms%s%s%s, timeout %lld ms, one way %lld to %lld us, guard %lld ms%s\n",
             (long long)mix->ttl_ms, mix->mixed_ttls ? " and less" : "",
             mix->any_at_least ? ", some at least for a part of that" : "",
-            mix->any_cohort ? ", some in cohorts" : "", (long long)mix->timeout_ms, 10LL,
-            (long long)(mix->latency_us + mix->jitter_us), (long long)mix->guard_ms,
-            mix->young ? ", nodes just started" : "");
+            mix->any_haste    ? ", some in cohorts, and in haste"
+            : mix->any_cohort ? ", some in cohorts"
+                              : "",
+            (long long)mix->timeout_ms, 10LL, (long long)(mix->latency_us + mix->jitter_us),
+            (long long)mix->guard_ms, mix->young ? ", nodes just started" : "");
     fprintf(out, "  clocks: clients to %lld ppm, nodes to %lld ppm; wall clocks to %.3f s\n",
             (long long)mix->client_ppm, (long long)mix->node_ppm, (double)mix->wall_us / 1e6);
     fprintf(out, "  faults for %.3f s:\n", (double)mix->faults_us / 1e6);

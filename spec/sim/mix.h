@@ -88,7 +88,8 @@ struct sim_mix {
     int64_t client_ppm, node_ppm; /* clocks run so far off, to either side */
     int64_t wall_us;              /* and wall clocks are so far off */
     enum sim_cause cause;
-    bool all_fair, any_fair, mixed_ttls, young, eager_waits, any_at_least, any_cohort;
+    bool all_fair, any_fair, mixed_ttls, young, eager_waits, any_at_least, any_cohort,
+        any_haste; /* in a cohort: owners let go while an extension is under way, or by calls that block */
     int renew_percent, bound_percent;
     uint32_t rates[SIM_FAULTS]; /* by chance: in a million */
     int counts[SIM_FAULTS];     /* planned: how many */

@@ -71,6 +71,8 @@ struct rlk_terms sim_program_terms(void)
     struct rlk_terms terms = {.ttl_ms = mix->ttl_ms, .fence_ttl_s = RLK_FENCE_TTL_S};
     if (mix->mixed_ttls)
         terms.ttl_ms = mix->ttl_ms / 4 + sim_below(mix->ttl_ms * 3 / 4) + 1;
+    if (mix->any_haste)
+        terms.ttl_ms = mix->ttl_ms / 2 + 1; /* less than most extensions */
     terms.wait_ms = draw_wait_ms();
     terms.max_hold_ms = draw_max_hold_ms();
     terms.renew = sim_below(100) < mix->renew_percent;

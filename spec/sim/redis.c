@@ -314,8 +314,9 @@ struct sim_value sim_redis_look(const struct sim_redis *redis, const char *key, 
     if (!found)
         return (struct sim_value){.expires_at_ms = INT64_MAX};
     if (found->type != REDIS_STRING)
-        return (struct sim_value){true, NULL, found->member_count, found->expires_at_ms};
+        return (struct sim_value){true, NULL, found->member_count, found->expires_at_ms,
+                                  found->newest_member};
     struct redis_word value = redis_key_string(found);
     const char *bytes = value.bytes ? value.bytes : "";
-    return (struct sim_value){true, bytes, value.len, found->expires_at_ms};
+    return (struct sim_value){true, bytes, value.len, found->expires_at_ms, 0};
 }

@@ -51,6 +51,7 @@ struct sim_value {
     const char *bytes;     /* a string's; not terminated; until the next command */
     size_t len;            /* a string's, or how many members a sorted set has */
     int64_t expires_at_ms; /* by the server's clock; INT64_MAX for never */
+    uint64_t newest;       /* a sorted set's newest member, by number */
 };
 struct sim_value sim_redis_look(const struct sim_redis *redis, const char *key, size_t len,
                                 int64_t now_ms);

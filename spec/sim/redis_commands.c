@@ -246,7 +246,8 @@ static void run_flushall(struct redis_call *call)
 /* ---- sorted sets, and a hash ---- */
 
 /* True if it was not there. */
-static bool put_member(struct redis_key *key, struct redis_word name, double score, bool if_absent)
+static bool put_member(struct redis_keys *keys, struct redis_key *key, struct redis_word name,
+                       double score, bool if_absent)
 {
     size_t index = redis_key_member(key, name);
     bool is_new = index == key->member_count;
@@ -255,6 +256,8 @@ static bool put_member(struct redis_key *key, struct redis_word name, double sco
     if (!is_new)
         redis_key_remove_member(key, index);
     redis_key_add_member(key, name, score);
+    if (is_new)
+        key->newest_member = ++keys->new_members;
     return is_new;
 }
 
@@ -278,7 +281,7 @@ static void run_zadd(struct redis_call *call)
     int64_t added = 0;
     for (size_t i = first; i < call->count; i += 2)
         if (redis_read_score(call->words[i], &score))
-            added += put_member(key, call->words[i + 1], score, if_absent);
+            added += put_member(keys_of(call), key, call->words[i + 1], score, if_absent);
     reply_integer(call, added);
 }
 
@@ -340,7 +343,7 @@ static void run_hset(struct redis_call *call)
         key = add_key(call, REDIS_HASH);
     int64_t added = 0;
     for (size_t i = 2; i < call->count; i += 2)
-        added += put_member(key, call->words[i], 0, true);
+        added += put_member(keys_of(call), key, call->words[i], 0, true);
     reply_integer(call, added);
 }
 

@@ -24,12 +24,15 @@ struct redis_key {
     struct redis_bytes name, string;
     struct redis_member *members;
     size_t first_member, member_count, member_capacity; /* the members before the first are gone */
+    uint64_t
+        newest_member; /* the number of the last that was put in anew, among all of the server's */
     struct redis_key *next_free;
 };
 
 struct redis_keys {
     struct redis_key **slots; /* open addressing with linear probing */
     size_t slot_count, key_count;
+    uint64_t new_members; /* that sorted sets were given so far */
     struct redis_key *free;
 };
 

@@ -56,7 +56,7 @@ static void release(struct script *script)
         forget(script);
         return;
     }
-    sim_judge_releases(script->tenure);
+    sim_judge_releases(script->tenure, false);
     enum rlk_outcome outcome = rlk_client_release(script->client, script->holding);
     sim_judge_released(script->tenure, outcome);
     forget(script);

@@ -42,7 +42,8 @@ struct seen {
     int64_t expires_ms; /* by the node's clock */
     int64_t expires_us; /* true */
     int64_t fence;
-    int queue_len;
+    int64_t gone_us;        /* true, when the token was taken off */
+    uint64_t newest_waiter; /* in the queue, by number */
 };
 
 struct key {
@@ -56,6 +57,7 @@ static int token_count;
 static uint32_t table[TABLE_SIZE]; /* the schedule's number above the token's, plus 1 */
 static uint32_t schedule;
 static struct seen seen[SIM_NODES_MAX][SIM_LOCKS_MAX];
+static struct span last_free[SIM_LOCKS_MAX]; /* until it was had again */
 static struct key keys[SIM_LOCKS_MAX][4];
 enum { LOCK, FENCE, QUEUE, CLAIM };
 
@@ -94,6 +96,7 @@ void sim_tokens_begin(void)
     for (int node = 0; node < SIM_NODES_MAX; node++)
         for (int lock = 0; lock < SIM_LOCKS_MAX; lock++)
             seen[node][lock] = (struct seen){.token = NOBODY};
+    memset(last_free, 0, sizeof last_free);
     for (int lock = 0; lock < SIM_LOCKS_MAX && !keys[lock][LOCK].len; lock++)
         name_keys(lock);
 }
@@ -141,6 +144,9 @@ static void judge_succession(const struct tenure *last, const struct tenure *nex
                     next->asked_ms - last->first_asked_ms);
 }
 
+static bool stands(int token, int node, int lock, int64_t until_us);
+static void judge_ttl(int node, int lock);
+
 int sim_token_of(const char *bytes, int number)
 {
     int token = find(bytes);
@@ -153,6 +159,9 @@ int sim_token_of(const char *bytes, int number)
     if (last)
         tenure->lease_us = last->lease_us;
     tokens[token].tenure = number;
+    for (int node = 0; node < sim.mix.nodes && tenure->was_passed_on; node++)
+        if (stands(token, node, tenure->lock, sim.now_us))
+            judge_ttl(node, tenure->lock);
     return token;
 }
 
@@ -181,6 +190,36 @@ int sim_token_standing_at(int token, int lock, int64_t when_us)
     for (int node = 0; node < sim.mix.nodes; node++)
         count += !(tokens[token].prolonged & bit(node)) && stands(token, node, lock, when_us);
     return count;
+}
+
+/* Since when nothing stands there; SIM_NEVER: something does. */
+static int64_t free_at_since(int node, int lock)
+{
+    const struct seen *key = &seen[node][lock];
+    if (key->token == NOBODY)
+        return key->gone_us;
+    return key->expires_us <= sim.now_us ? key->expires_us : SIM_NEVER;
+}
+
+/* The same of a majority, all the time. */
+static int64_t free_since(int lock)
+{
+    int64_t latest_us = SIM_NEVER;
+    for (int node = 0; node < sim.mix.nodes; node++) {
+        int64_t since_us = free_at_since(node, lock);
+        int earlier = 0;
+        for (int other = 0; other < sim.mix.nodes; other++)
+            earlier += free_at_since(other, lock) <= since_us;
+        if (2 * earlier > sim.mix.nodes && since_us < latest_us)
+            latest_us = since_us;
+    }
+    return latest_us;
+}
+
+struct span sim_lock_was_free(int lock)
+{
+    int64_t since_us = free_since(lock);
+    return since_us == SIM_NEVER ? last_free[lock] : (struct span){since_us, sim.now_us};
 }
 
 /* By the margin that is added, and by a node's clock that runs slower than its owner's. */
@@ -281,7 +320,8 @@ static void on_extension(int node, int lock, int number, const struct sim_connec
     const struct tenure *tenure = sim_tenure(token->tenure);
     if (tenure->has_ended)
         token->prolonged |= bit(node);
-    if (!connection || connection->was_short || sim_may_be_passed_on(tenure))
+    if (!connection || connection->was_short || tenure->extends_unheard ||
+        sim_may_be_passed_on(tenure))
         return;
     int64_t turn_us = connection->unread_turn_us;
     sim_judge_check(SIM_RENEWAL_STOPS, turn_us <= tenure->ended_us,
@@ -296,11 +336,21 @@ static void on_extension(int node, int lock, int number, const struct sim_connec
                     (long long)(turn_us - last_us));
 }
 
-static void judge_ttl(int node, int lock, int64_t expires_ms)
+/* Who received it asked for no more than that. */
+static int64_t longest_ttl_ms(int token)
 {
+    const struct tenure *tenure =
+        token == NOBODY || tokens[token].tenure == NOBODY ? NULL : sim_tenure(tokens[token].tenure);
+    bool is_received = tenure && tenure->was_passed_on && !tenure->was_extended;
+    return is_received ? tenure->ttl_ms : sim.mix.ttl_ms;
+}
+
+static void judge_ttl(int node, int lock)
+{
+    int64_t expires_ms = seen[node][lock].expires_ms;
     int64_t left_ms =
         expires_ms == INT64_MAX ? INT64_MAX : expires_ms - sim_server_clock_ms(&sim.nodes[node]);
-    sim_judge_check(SIM_LEASE_BOUNDED, left_ms <= sim.mix.ttl_ms,
+    sim_judge_check(SIM_LEASE_BOUNDED, left_ms <= longest_ttl_ms(seen[node][lock].token),
                     "%s stands on node %d for %lld ms", sim_lock_name(lock, NULL), node + 1,
                     (long long)left_ms);
 }
@@ -327,15 +377,16 @@ static void judge_key(int node, int lock, const struct sim_connection *connectio
     if (is_same ? value.expires_at_ms == before.expires_ms
                 : !value.exists && before.token == NOBODY)
         return;
+    int64_t free_since_us = free_since(lock);
     if (value.exists) {
         key->expires_ms = value.expires_at_ms;
         key->expires_us = value.expires_at_ms == INT64_MAX
                               ? SIM_NEVER
                               : sim_clock_when(&sim.nodes[node].clock, value.expires_at_ms * 1000);
-        judge_ttl(node, lock, value.expires_at_ms);
     }
     if (!is_same) {
         key->token = value.exists && value.len == TOKEN_LEN ? find(value.bytes) : NOBODY;
+        key->gone_us = before.expires_us < sim.now_us ? before.expires_us : sim.now_us;
         on_departure(node, &before);
         judge_fence(node, lock);
         if (key->token != NOBODY)
@@ -345,6 +396,10 @@ static void judge_key(int node, int lock, const struct sim_connection *connectio
     } else {
         tokens[key->token].prolonged &= (node_set)~bit(node);
     }
+    if (value.exists)
+        judge_ttl(node, lock);
+    if (free_since_us != SIM_NEVER && free_since(lock) == SIM_NEVER)
+        last_free[lock] = (struct span){free_since_us, sim.now_us};
     judge_believer(lock);
 }
 
@@ -353,12 +408,11 @@ static void judge_key(int node, int lock, const struct sim_connection *connectio
 static void judge_queue(int node, int lock, const struct sim_connection *connection)
 {
     struct sim_value queue = look(node, lock, QUEUE);
-    int len = queue.exists ? (int)queue.len : 0;
-    if (len > seen[node][lock].queue_len && !is_given_up(connection))
-        sim_waits_joined(connection, lock);
-    seen[node][lock].queue_len = len;
     if (!queue.exists)
         return;
+    if (queue.newest > seen[node][lock].newest_waiter && !is_given_up(connection))
+        sim_waits_joined(connection, lock);
+    seen[node][lock].newest_waiter = queue.newest;
     int64_t now_ms = sim_server_clock_ms(&sim.nodes[node]);
     sim_judge_check(SIM_QUEUE_CLEAN, queue.expires_at_ms - now_ms <= QUEUE_TTL_MS,
                     "the queue of %s lasts for ever on node %d", sim_lock_name(lock, NULL),

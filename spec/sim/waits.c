@@ -22,7 +22,7 @@ struct wait {
     int64_t in_queue_us; /* since when in that of a majority; SIM_NEVER: not yet */
     unsigned joined;     /* nodes, one bit each */
     int64_t passed_us;   /* when one who is not fair last came before it; or long ago */
-    bool is_open;
+    bool is_open, has_timed_out;
     int64_t closed_us;
     int64_t since_us; /* asked again and again */
 };
@@ -37,8 +37,11 @@ struct message {
 static struct {
     int64_t began_us, told_us; /* SIM_NEVER: it was none, or there is a newer owner */
     int64_t granted_us;        /* to whom it was granted last */
+    int64_t let_go_us;         /* when a release by an operation began last; and by whom */
+    const struct sim_process *let_go_by;
 } freed[SIM_LOCKS_MAX];
 
+static int64_t told_us[SIM_PROCESSES_MAX][SIM_LOCKS_MAX]; /* when a waiter of it was told last */
 static int64_t asked_again_us[SIM_PROCESSES_MAX][SIM_LOCKS_MAX]; /* SIM_NEVER: not */
 static struct wait *waits;
 static size_t capacity;
@@ -52,8 +55,11 @@ void sim_waits_begin(void)
     for (int lock = 0; lock < SIM_LOCKS_MAX; lock++) {
         sim_waits_ended(lock);
         freed[lock].granted_us = -1;
-        for (int process = 0; process < SIM_PROCESSES_MAX; process++)
+        freed[lock].let_go_by = NULL;
+        for (int process = 0; process < SIM_PROCESSES_MAX; process++) {
             asked_again_us[process][lock] = SIM_NEVER;
+            told_us[process][lock] = -1;
+        }
     }
 }
 
@@ -178,6 +184,16 @@ static void judge_time(const struct wait *wait)
                     (long long)(sim.now_us - wait->asked_us) / 1000);
 }
 
+/* Where nothing goes wrong, and nodes have time enough, they answer. Of an even number half decides, and the
+ * others may not have been asked when the wait is over. */
+static bool may_be_unavailable(const struct wait *wait)
+{
+    const struct sim_mix *mix = &sim.mix;
+    return sim.disturbed_until_us >= 0 || wait->process->closing_us > 0 || mix->nodes % 2 == 0 ||
+           40 * (mix->latency_us + mix->jitter_us) > 1000 * wait->terms.ttl_ms ||
+           40 * (mix->latency_us + mix->jitter_us) > 1000 * mix->timeout_ms;
+}
+
 /* What is given up, since its client closes, is timed out as well. */
 static void judge_outcome(const struct wait *wait, enum rlk_outcome outcome)
 {
@@ -186,6 +202,10 @@ static void judge_outcome(const struct wait *wait, enum rlk_outcome outcome)
     sim_judge_check(SIM_VERDICT_TRUE, fits, "%s asked for %s, and is told %s",
                     sim_process_name(sim_number_of(wait->process)), sim_lock_name(wait->lock, NULL),
                     sim_outcome_text(outcome));
+    sim_judge_check(SIM_VERDICT_TRUE, outcome != RLK_UNAVAILABLE || may_be_unavailable(wait),
+                    "%s is told that %s is unavailable, and nothing had gone wrong",
+                    sim_process_name(sim_number_of(wait->process)),
+                    sim_lock_name(wait->lock, NULL));
 }
 
 void sim_judge_idle_look(const struct sim_thread *thread)
@@ -212,8 +232,21 @@ static bool was_passed(const struct wait *first)
     return sim.now_us < first->passed_us + PASSED_US;
 }
 
-static void judge_order(const struct wait *wait, bool was_passed_on)
+/* The attempt that was granted left right behind a release from its own process, which was not told since; and
+ * nothing has gone wrong, that might have had it wait or look by itself just then. */
+static bool follows(const struct wait *wait, const struct rlk_holding *holding)
 {
+    int64_t asked_us = sim_clock_when(&wait->process->clock, holding->lease.granted_ms * 1000);
+    int64_t after_us = asked_us - freed[wait->lock].let_go_us;
+    return sim.disturbed_until_us < 0 && freed[wait->lock].let_go_by == wait->process &&
+           wait->terms.wait_ms > 0 &&
+           told_us[sim_number_of(wait->process)][wait->lock] < freed[wait->lock].let_go_us &&
+           wait->asked_us < freed[wait->lock].let_go_us && after_us > -1000 && after_us < 1000;
+}
+
+static void judge_order(const struct wait *wait, const struct rlk_holding *holding)
+{
+    bool was_passed_on = holding->lease.fence % RLK_FENCE_BLOCK != 0;
     for (int i = first_open; i < count; i++) {
         struct wait *other = &waits[i];
         if (!other->is_open || other->lock != wait->lock || other == wait)
@@ -224,7 +257,7 @@ static void judge_order(const struct wait *wait, bool was_passed_on)
             sim_judge_check(SIM_LINE_ORDER, other > wait, "%s got %s before who asked first",
                             sim_process_name(sim_number_of(wait->process)),
                             sim_lock_name(wait->lock, NULL));
-        bool is_fair = wait->terms.fair && !was_passed_on;
+        bool is_fair = (wait->terms.fair || follows(wait, holding)) && !was_passed_on;
         if (!same_line && !is_fair)
             other->passed_us = sim.now_us;
         if (!same_line && is_fair)
@@ -240,6 +273,12 @@ static void judge_order(const struct wait *wait, bool was_passed_on)
 void sim_waits_ended(int lock)
 {
     freed[lock].told_us = SIM_NEVER;
+}
+
+void sim_waits_let_go(int lock, const struct sim_process *by)
+{
+    freed[lock].let_go_us = sim.now_us;
+    freed[lock].let_go_by = by;
 }
 
 /* The next owner may know before the last one does. */
@@ -269,17 +308,93 @@ static void judge_promptness(const struct wait *wait)
                         sim_lock_name(wait->lock, NULL), (long long)(sim.now_us - freed_us) / 1000);
 }
 
+/* Since when it is the first of its process's line; SIM_NEVER: it is not. Where one before it had its
+ * time out, its program may have heard of that after the next had joined a queue. */
+static int64_t first_since(const struct wait *wait, bool *is_exact)
+{
+    int64_t since_us = wait->asked_us;
+    *is_exact = true;
+    for (const struct wait *other = waits; other < wait; other++) {
+        bool same_line = other->process == wait->process && other->lock == wait->lock &&
+                         other->terms.wait_ms > 0;
+        if (same_line && other->is_open)
+            return SIM_NEVER;
+        if (!same_line || other->closed_us < since_us)
+            continue;
+        since_us = other->closed_us;
+        *is_exact = !other->has_timed_out;
+    }
+    return since_us;
+}
+
+/* Connections are made, and the nodes asked more than once. */
+static int64_t moments_us(void)
+{
+    return 25000 + 20 * (sim.mix.latency_us + sim.mix.jitter_us);
+}
+
+/* Unless it may receive the lease of a cohort before it, and so asks nobody as long as that is open. */
+static void judge_queuing(const struct wait *wait, int64_t first_us)
+{
+    int64_t allowed_us = moments_us() + (wait->terms.cohort ? COHORT_US : 0);
+    sim_judge_check(SIM_PROMPT, wait->joined || sim.now_us - first_us <= allowed_us,
+                    "%s has waited for %s for %lld ms, and stood in no queues",
+                    sim_process_name(sim_number_of(wait->process)), sim_lock_name(wait->lock, NULL),
+                    (long long)(sim.now_us - first_us) / 1000);
+}
+
+static bool is_contended(const struct wait *wait, int64_t since_us)
+{
+    for (int i = 0; i < count; i++)
+        if (waits[i].process != wait->process && waits[i].lock == wait->lock &&
+            (waits[i].is_open || waits[i].closed_us >= since_us))
+            return true;
+    return false;
+}
+
+/* Nobody is told when a lease ends: who waits looks then, by what it knows is left of it. (Where a claim
+ * of another made it wait, it knows nothing, and looks within a second.) */
+static void judge_lapse(const struct wait *wait, int64_t first_us)
+{
+    struct span free = sim_lock_was_free(wait->lock);
+    int64_t ttl_us = 1000 * sim.mix.ttl_ms < 1000000 ? 1000 * sim.mix.ttl_ms : 1000000;
+    int64_t since_us = free.since_us > first_us ? free.since_us : first_us;
+    if (wait->joined || sim.mix.any_at_least || is_contended(wait, free.since_us))
+        return;
+    sim_judge_check(SIM_PROMPT, free.until_us - since_us <= moments_us() + ttl_us / 8,
+                    "%s has waited for %s, which was nobody's, for %lld ms",
+                    sim_process_name(sim_number_of(wait->process)), sim_lock_name(wait->lock, NULL),
+                    (long long)(free.until_us - since_us) / 1000);
+}
+
+static void judge_patience(const struct wait *wait, enum rlk_outcome outcome, bool was_passed_on)
+{
+    bool is_told = outcome == RLK_TIMEOUT || (outcome == RLK_ACQUIRED && !was_passed_on);
+    if (!is_told || sim.disturbed_until_us >= 0 || wait->terms.wait_ms == 0)
+        return;
+    bool is_exact;
+    int64_t first_us = first_since(wait, &is_exact);
+    if (first_us == SIM_NEVER || sim_process_stopped_us(wait->process) > wait->stopped_us)
+        return;
+    if (is_exact)
+        judge_queuing(wait, first_us);
+    judge_lapse(wait, first_us);
+}
+
 void sim_judge_answered(int number, enum rlk_outcome outcome, const struct rlk_holding *holding)
 {
     struct wait *wait = &waits[number];
     sim_history_process(wait->process, "is told about %s: %s", sim_lock_name(wait->lock, NULL),
                         sim_outcome_text(outcome));
+    bool was_passed_on = holding && holding->lease.fence % RLK_FENCE_BLOCK != 0;
     judge_time(wait);
     judge_outcome(wait, outcome);
+    judge_patience(wait, outcome, was_passed_on);
     if (outcome == RLK_ACQUIRED) {
-        judge_order(wait, holding->lease.fence % RLK_FENCE_BLOCK != 0);
+        judge_order(wait, holding);
         judge_promptness(wait);
     }
+    wait->has_timed_out = outcome == RLK_TIMEOUT;
     close_wait(wait);
 }
 
@@ -334,12 +449,14 @@ static int lock_of(struct sim_word name)
     return -1;
 }
 
-static void note_message(struct sim_word channel, struct sim_word text)
+static void note_message(const struct sim_connection *connection, struct sim_word channel,
+                         struct sim_word text)
 {
     struct message message = {.lock = lock_of(text)};
     const char *space = memchr(text.bytes, ' ', text.len);
     if (message.lock < 0 || !space)
         return;
+    told_us[connection->process][message.lock] = sim.now_us;
     snprintf(message.waiter, sizeof message.waiter, "%.*s/%.*s", (int)channel.len, channel.bytes,
              (int)(space - text.bytes), text.bytes);
     for (int i = 0; i < message_count; i++)
@@ -351,13 +468,12 @@ static void note_message(struct sim_word channel, struct sim_word text)
 
 void sim_judge_message(const struct sim_connection *connection, const char *bytes, size_t len)
 {
-    (void)connection;
     for (size_t at = 0, size; at < len && (size = sim_resp_reply_len(bytes + at, len - at)) > 0;
          at += size) {
         struct sim_word words[3];
         if (sim_resp_words(bytes + at, size, words, 3) == 3 && words[0].len == 7) {
             sim_count.wakes++;
-            note_message(words[1], words[2]);
+            note_message(connection, words[1], words[2]);
         }
     }
 }

@@ -1288,9 +1288,9 @@ describe("scan", function()
         redis("EVAL", [[
             for i = 1, tonumber(ARGV[1]) do
                 local key = string.rep('k', 1018) .. string.format('%06d', i)
-                redis.call('SET', key, string.rep('t', 100), 'PX', 60000)
+                redis.call('SET', key, string.rep('t', 100), 'PX', 600000)
                 redis.call('SET', '{' .. key .. '}:fence', '1700000000000000 tttttttt ' ..
-                    string.rep('h', 255), 'PX', 60000)
+                    string.rep('h', 255), 'PX', 600000)
             end
         ]], 0, count)
         local seen, number = {}, 0

@@ -37,7 +37,7 @@ struct rlk_holding {
     struct rlk_bond bond;
     bool told;      /* the nodes were told to release it */
     bool by_engine; /* acquired over the engine's connections, so it is released over them */
-    bool unfit;     /* for being passed on; the engine reads this once it is let go */
+    bool unfit;     /* nodes may keep it beyond its ttl; the engine reads this once it is let go */
 
     /* under the engine's mutex */
     enum rlk_place place;

@@ -301,7 +301,7 @@ describe("the inbox", function()
         assert.is_true(d.lock:wants_inbox())
     end)
 
-    it("is wanted once half of an even number holds it, and the others have not been asked", function()
+    it("is wanted once half of an even number holds it, without the others", function()
         for _, nodes in ipairs { 2, 4 } do
             local d = driver.new { nodes = nodes }:acquire { wait_ms = 60000 }
             d:pull()
@@ -346,7 +346,7 @@ describe("the inbox", function()
         assert.same({ "redlock:inbox/1", "", "redlock:inbox/1" }, names_of(d:pull()))
     end)
 
-    it("that is ready only while an attempt is on its way brings another behind it, once", function()
+    it("that is ready while an attempt is on its way brings another behind it, once", function()
         local d = driver.new():acquire { wait_ms = 60000 }
         assert.same({ "", "", "" }, names_of(d:pull()))
         d.quorum:set { inbox_ready = ALL }

@@ -506,7 +506,7 @@ return {
     },
     {
         name = "slot-not-handed-on",
-        fault = "where a lock is let go, the watchdog looks for it again, and not for who has its slot",
+        fault = "of a lock that is let go the slot stays, and who is to have it has none",
         falls = "what is renewed is not lost",
         file = "io/watchdog.c",
         was = "        watchdog->kept[holding->slot - 1] = last;\n",

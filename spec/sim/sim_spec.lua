@@ -131,6 +131,12 @@ describe("what a schedule has shown", function()
         [886648] = "who has gone stands in a queue in the place of who came",
         [610003] = "who asks first arrives after another, by microseconds",
         [783488] = "and so in another loop",
+        [28] = "who is refused by half of an even number of nodes does not listen",
+        [10657] = "who is outbid too often waits as if the lock were held",
+        [63159] = "an inbox is confirmed while an attempt is under way, and no queue joined",
+        [24669] = "a call's release comes before the acquire, which took another connection",
+        [124] = "what a call has released on some nodes is passed on",
+        [117480] = "who comes next when the first gives up follows a release unfairly",
     }
 
     for seed, what in pairs(found) do

@@ -108,10 +108,12 @@ local function report(list, found, scratch, count)
     local prefix = scratch.prefix
     report_commands(list, found.command)
     if found.key[1] then
+        local keys = prefix == "" and "~*" or ("~%s* ~{%s*"):format(prefix, prefix)
+        local which = prefix == "" and "of every name"
+            or ("that begin with %s or {%s"):format(prefix, prefix)
         list:problem("keys", {
-            advice = grant(("~%s* ~{%s*"):format(prefix, prefix))
-                .. "; or name the prefix that it may use: --prefix",
-        }, "this user may not use keys that begin with %s or {%s", prefix, prefix)
+            advice = grant(keys) .. "; or name the prefix that it may use: --prefix",
+        }, "this user may not use keys %s", which)
     end
     if found.channel[1] then
         list:problem("channels", { advice = grant "&redlock:*" },

@@ -70,7 +70,9 @@ describe("release by a token", function()
     end)
 
     it("says that nobody holds it", function()
-        assert.equal(76, (release("nothing", "--token", "some")))
+        local status, errors = release("no@thing", "--token", "some")
+        assert.equal(76, status)
+        assert.matches('"no@thing" is not held', errors, 1, true)
     end)
 end)
 

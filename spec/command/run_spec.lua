@@ -229,6 +229,13 @@ describe("redlock run", function()
             assert.matches('"job" is held by %S+:%d+ %(nightly report%) for %d+', result.errors)
         end)
 
+        it("says it in full where a name or a purpose has an @", function()
+            local holder = start("a@b", "--purpose", "for a@b:c", "-c", "echo held; read line")
+            assert.equal("held", holder:wait_line "held")
+            local result = run("a@b", "--try", "--", "true")
+            assert.matches('"a@b" is held by %S+:%d+ %(for a@b:c%) for %d+', result.errors)
+        end)
+
         it("has the exit code that was asked for, and says nothing with --quiet", function()
             hold "job"
             local result = run("job", "-n", "-q", "-E", "9", "--", "echo", "no")

@@ -25,6 +25,15 @@ function exits.fail(code, message, hint)
     error({ code = code, message = message, hint = hint }, 0)
 end
 
+--- Ends the verb for what became of a lock. That tells of its name and its holder, as they are: what
+-- looks like a password in them is none.
+-- @tparam number code
+-- @tparam string message
+-- @tparam[opt] string hint
+function exits.tell(code, message, hint)
+    error({ code = code, message = message, hint = hint, is_plain = true }, 0)
+end
+
 --- Ends the verb for what the library raised: as misuse, without the place in our sources, and with
 -- options called by their names on the command line.
 -- @param problem

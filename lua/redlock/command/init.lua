@@ -20,7 +20,8 @@ local function explain(problem, errors, who)
         problem = { code = exits.SOFTWARE, message = problem }
     end
     if problem.message then
-        errors:write(errors:paint("red", who .. ": "), secrets.hide(problem.message), "\n")
+        local message = problem.is_plain and problem.message or secrets.hide(problem.message)
+        errors:write(errors:paint("red", who .. ": "), message, "\n")
     end
     if problem.message and problem.hint then
         errors:write(secrets.hide(problem.hint), "\n")

@@ -77,7 +77,7 @@ end
 local function fail(code, message)
     local hint = code == "unavailable" and "Try: redlock doctor"
         or code == "locked" and "It is no text: --any-type takes it away nevertheless"
-    exits.fail(exits.of(code), message, hint or nil)
+    exits.tell(exits.of(code), message, hint or nil)
 end
 
 local function describe(nodes)
@@ -106,7 +106,7 @@ local function choose_victim(call, client, name)
     if not best and foreign == 0 and answered <= #nodes / 2 then
         fail("unavailable", ("%s: %d of %d nodes have answered"):format(quoted, answered, #nodes))
     elseif not best and foreign == 0 then
-        exits.fail(exits.LOST, ("nobody holds %s"):format(quoted))
+        exits.tell(exits.LOST, ("nobody holds %s"):format(quoted))
     elseif not best and not call.values.any_type then
         fail("locked", ("%s is held by another kind of lock"):format(quoted))
     end

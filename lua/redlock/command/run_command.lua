@@ -254,7 +254,7 @@ return function(call)
     prepare(run, call)
     local lock, message, code, signal = waiting.acquire(run)
     local exit_code, hint
-    local state = {}
+    local fail, state = exits.fail, {}
     if lock and not lock:held() then
         exit_code, message = exits.LOST, "the lease was over before the command was started"
     elseif lock then
@@ -267,12 +267,13 @@ return function(call)
         return die(signal, false)
     else
         exit_code, message, hint = refuse(call, run, message, code)
+        fail = exits.tell
     end
     close(run)
     if state.killed == signals.INT and not state.reason then
         return die(signals.INT, state.had_terminal) -- so that a script around us ends, too
     elseif message and not call.values.quiet then
-        exits.fail(exit_code, message, hint)
+        fail(exit_code, message, hint)
     end
     return exit_code
 end

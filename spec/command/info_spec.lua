@@ -138,6 +138,35 @@ describe("info of a lock that is held", function()
         named:close()
     end)
 
+    it("believes no connection that says it is another's inbox", function()
+        local box = inbox.open(nodes[1])
+        box:join("order:42", 7, ("%.0f"):format(os.time() * 1e6))
+        local mark = box.channel:match ":(........)"
+        for _, host in ipairs { "one", "another" } do
+            inbox.open(nodes[1], ("redlock@%s:1/%s"):format(host, mark))
+            local told = host == "one" and "one:1 redlock" or nil
+            assert.equal(told, look("order:42").queue[1].waiter)
+        end
+        assert.matches("\n    1  " .. mark .. "/7 ", (info "order:42"))
+    end)
+
+    it("says that there are more waiters than it lists", function()
+        local many = [[for i = 1, 1500 do redis.call('ZADD', KEYS[1], i, 'redlock:x/' .. i) end]]
+        nodes:ask(1, "EVAL", many, 1, inbox.side("order:42", "queue"))
+        local output = info "order:42"
+        assert.matches("\n 1000  x/1000 [^\n]+\n%.%.%. and 500 more$", output)
+        local seen = look "order:42"
+        assert.equal(1000, #seen.queue)
+        assert.equal(1500, seen.nodes[1].waiters)
+    end)
+
+    it("says what is left where the lease was renewed, if one node missed that", function()
+        nodes:ask(1, "PEXPIRE", "order:42", "20000")
+        local seen = look "order:42"
+        assert.is_true(seen.nodes[1].ttl <= 20)
+        assert.equal(math.max(seen.nodes[2].ttl, seen.nodes[3].ttl), seen.ttl)
+    end)
+
     it("says of whom it was told that the lock is free", function()
         nodes:ask(1, "SET", inbox.side("order:42", "claim"), "redlock:abc/9", "PX", "60000")
         local seen = look "order:42"
@@ -151,6 +180,7 @@ describe("info of a lock that is held", function()
         local output, status = info "order:42"
         assert.equal(0, status)
         assert.matches("on 2 of 3 nodes", output)
+        assert.matches(nodes[3].port .. "  unreachable *\n", output)
         assert.matches(nodes[3].port .. ": unreachable %(Connection refused%)", output)
         nodes[3]:restart()
     end)
@@ -212,6 +242,7 @@ describe("info of a lock that is not held", function()
         local output, status = info "redisson"
         assert.equal(0, status)
         assert.matches("\n  state    held by another kind of lock", output)
+        assert.matches(nodes[1].port .. "  held by another kind of lock *\n", output)
         assert.equal("foreign", look("redisson").state)
     end)
 
@@ -237,6 +268,15 @@ describe("info for a user who may do no more than lock", function()
         output = info_of({ { url = url } }, "job")
         assert.matches("it does not show its waiters: NOPERM", output)
         assert.is_nil(output:find("secret", 1, true))
+        output = info_of({ { url = url } }, "job", "--json")
+        assert.matches("^it does not show its waiters", json.read(output).nodes[1].refused)
+        node:cli("ACL", "SETUSER", "locks", "+zrange")
+        output = info_of({ { url = url } }, "job")
+        assert.matches("\n    1  abc/1 ", output)
+        assert.matches("it does not say who its waiters are: NOPERM[^\n]+client|list", output)
+        node:cli("ACL", "SETUSER", "locks", "+client|list")
+        output = info_of({ { url = url } }, "job")
+        assert.is_nil(output:find("NOPERM", 1, true))
         node:close()
     end)
 end)

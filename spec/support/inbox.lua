@@ -53,11 +53,16 @@ end
 
 --- Opens an inbox on a node.
 -- @tparam table server with a `port`
+-- @tparam[opt] string name of its connection
 -- @treturn Inbox with `channel`
-function inbox.open(server)
+function inbox.open(server, name)
     local channel = "redlock:" .. keeper.random_name()
     local self = setmetatable({ server = server, channel = channel }, Inbox)
     self.connection = assert(socket.connect("127.0.0.1", server.port))
+    if name then
+        assert(self.connection:send(("CLIENT SETNAME %s\r\n"):format(name)))
+        assert(self.connection:receive "*l" == "+OK")
+    end
     assert(self.connection:send(("SUBSCRIBE %s\r\n"):format(self.channel)))
     assert(read_list(self, PATIENCE))
     open[self] = true

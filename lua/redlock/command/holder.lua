@@ -10,15 +10,20 @@ local holder = {}
 
 local TOKEN_SHOWN = 8 -- characters
 
--- The token that most nodes hold; it is the owner's, if that is a majority.
+-- The token that most nodes hold; it is the owner's, if that is a majority. Of those nodes the one
+-- where its lease is the longest: another may have missed a renewal.
 local function find(nodes)
     local counts, best = {}, nil
     for _, node in ipairs(nodes) do
         if node.token then
             counts[node.token] = (counts[node.token] or 0) + 1
-            if not best or counts[node.token] > counts[best.token] then
-                best = node
-            end
+        end
+    end
+    for _, node in ipairs(nodes) do
+        local is_same = best and node.token == best.token
+        if is_same and node.ttl > best.ttl or not is_same and node.token
+            and counts[node.token] > (best and counts[best.token] or 0) then
+            best = node
         end
     end
     return best

@@ -118,7 +118,7 @@ local node_columns = {
 
 local function row_of(node, full)
     if node.error then
-        return { node = node.node, token = "no answer" }
+        return { node = node.node, token = node.error:match "^(.-) %(" or node.error }
     end
     return {
         node = node.node,
@@ -154,7 +154,15 @@ local function name_waiter(entry)
     return inbox .. (entry.id and "/" .. entry.id or "")
 end
 
-local function write_queue(output, waiters)
+local function count_waiters(nodes)
+    local most = 0
+    for _, node in ipairs(nodes) do
+        most = math.max(most, node.waiters or 0)
+    end
+    return most
+end
+
+local function write_queue(output, nodes, waiters)
     local rows = {}
     for index, entry in ipairs(waiters) do
         rows[index] = {
@@ -168,6 +176,10 @@ local function write_queue(output, waiters)
     if rows[1] then
         write_rows(output, waiter_columns, rows)
     end
+    local more = count_waiters(nodes) - #rows
+    if #rows >= queue.MOST and more > 0 then
+        output:write(("... and %d more\n"):format(more))
+    end
 end
 
 local function write_refusals(output, nodes, refused)
@@ -175,7 +187,7 @@ local function write_refusals(output, nodes, refused)
     for index, node in ipairs(nodes) do
         local text = node.error
         if not text and refused[index] and node.waiters > 0 then
-            text = "it does not show its waiters: " .. refused[index]
+            text = refused[index]
         end
         if text then
             output:write(("%s%s: %s\n"):format(lead, node.node, terminal.printable(text)))
@@ -191,7 +203,7 @@ local function write_text(output, name, nodes, seen, waiters, refused, full)
     end
     write_summary(output, name, seen, #nodes, full)
     write_rows(output, node_columns, rows)
-    write_queue(output, waiters)
+    write_queue(output, nodes, waiters)
     write_refusals(output, nodes, refused)
 end
 
@@ -202,7 +214,7 @@ local function token_of(node, full)
     return full and node.token or node.token and holder.token(node.token)
 end
 
-local function write_json(output, name, nodes, seen, waiters, full)
+local function write_json(output, name, nodes, seen, waiters, refused, full)
     local best = seen.best or {}
     local list, queued = {}, {}
     for index, node in ipairs(nodes) do
@@ -211,6 +223,7 @@ local function write_json(output, name, nodes, seen, waiters, full)
             age = node.age,
             token = token_of(node, full), holder = node.holder,
             waiters = node.waiters,
+            refused = (node.waiters or 0) > 0 and refused[index] or nil,
         }
     end
     for index, entry in ipairs(waiters) do
@@ -241,7 +254,7 @@ function info.run(call)
     client:close()
     local seen = summarize(nodes)
     if call.values.json then
-        write_json(call.output, name, nodes, seen, waiters, full)
+        write_json(call.output, name, nodes, seen, waiters, refused, full)
     else
         write_text(call.output, name, nodes, seen, waiters, refused, full)
     end

@@ -5,10 +5,13 @@
 local consoles = require "redlock.console"
 local core = require "redlock.core"
 
-local queue = {}
+local queue = {
+    MOST = 1000, -- entries that are read of a node's queue
+}
 
-local MOST = 1000 -- entries that are read of a node's queue
+local LAST = ("%d"):format(queue.MOST - 1)
 local MARK = "[%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-]" -- the beginning of an inbox' id
+local DISPUTED = "?"
 
 local function entry_of(found, member)
     local entry = found[member]
@@ -33,14 +36,12 @@ end
 -- What went wrong; nil if nothing.
 local function read(line, key, found)
     local answers, failure = line:ask_all {
-        { "ZRANGE", consoles.side_key(key, "queue"), "0", ("%d"):format(MOST - 1), "WITHSCORES" },
+        { "ZRANGE", consoles.side_key(key, "queue"), "0", LAST, "WITHSCORES" },
         { "GET", consoles.side_key(key, "claim") },
     }
     local entries, claim = answers and answers[1], answers and answers[2]
-    if not answers then
-        return failure
-    elseif type(entries.reply) ~= "table" then
-        return entries.error
+    if not answers or type(entries.reply) ~= "table" then
+        return "it does not show its waiters: " .. (failure or entries.error or "no list")
     end
     add_entries(found, entries.reply)
     if claim.reply then -- who was told that the lock is free, and has not come yet
@@ -49,18 +50,25 @@ local function read(line, key, found)
     end
 end
 
--- The connections of inboxes bear names that say whose they are (csrc/io/loop.c).
+-- The connections of inboxes bear names that say whose they are (csrc/io/loop.c). Anybody can give a
+-- connection any name: where two say that they are somebody else's, neither is believed.
+-- What went wrong; nil if nothing.
 local function read_names(line, found)
-    local list = line:ask("CLIENT", "LIST", "TYPE", "pubsub")
+    local list, failure = line:ask("CLIENT", "LIST", "TYPE", "pubsub")
+    if type(list) ~= "string" then
+        return "it does not say who its waiters are: " .. (failure or "no list")
+    end
     local by_mark = {}
-    for name in (type(list) == "string" and list or ""):gmatch " name=(%S+)" do
+    for name in list:gmatch " name=(%S+)" do
         local client, process, mark = name:match("^(.+)@([^@]+)/(" .. MARK .. ")$")
         if mark then
-            by_mark[mark] = process .. " " .. client
+            local who = process .. " " .. client
+            by_mark[mark] = (by_mark[mark] or who) == who and who or DISPUTED
         end
     end
     for _, entry in ipairs(found) do
-        entry.waiter = entry.waiter or by_mark[entry.inbox:match("^redlock:(" .. MARK .. ")")]
+        local who = by_mark[entry.inbox:match("^redlock:(" .. MARK .. ")")]
+        entry.waiter = entry.waiter or who ~= DISPUTED and who or nil
     end
 end
 
@@ -80,7 +88,7 @@ end
 -- @treturn {table,...} in the order in which they are woken: `{ inbox, id, waiter = "HOST:PID
 -- CLIENT_NAME" if it is known, nodes = on how many, claims = on how many it was told, waits = seconds, by
 -- wall clocks }`
--- @treturn {string,...} what the nodes said that did not tell, by the number of the node
+-- @treturn {string,...} what the nodes did not tell, and why, by the number of the node
 function queue.read(nodes, lines, key)
     local found, refused = {}, {}
     for index, line in ipairs(lines) do
@@ -90,7 +98,8 @@ function queue.read(nodes, lines, key)
     end
     for index, line in ipairs(lines) do
         if not nodes[index].error and has_unnamed(found) then
-            read_names(line, found)
+            local why = read_names(line, found)
+            refused[index] = refused[index] or why
         end
     end
     local now = core.wall_clock()

@@ -27,8 +27,9 @@ end
 
 local function describe(key, fence)
     local token = redis.pcall('GETRANGE', key, 0, 99)
+    -- Who may not ask that is told so.
     if type(token) == 'table' and not string.find(token.err, 'WRONGTYPE', 1, true) then
-        redis.call('GETRANGE', key, 0, 99) -- it may not be asked: that is to be told
+        redis.call('GETRANGE', key, 0, 99)
     end
     local left = redis.call('PTTL', key)
     if type(token) ~= 'string' or token == '' or (not fence and left < 0) then

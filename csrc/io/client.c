@@ -162,15 +162,19 @@ static void stop_renewing(struct rlk_client *client, struct rlk_holding *holding
 
 /* ---- a call ---- */
 
+static void detach(struct rlk_client *client, struct call *call)
+{
+    if (call->attached)
+        rlk_loop_detach(client->loop, &call->lock);
+    call->attached = false;
+}
+
 /* What is still owed to a node goes to the engine. */
 static void let_go(struct rlk_client *client, struct call *call)
 {
-    if (!call->attached)
-        return;
-    if (rlk_lock_is_owing(&call->lock) && have_engine(client))
+    if (call->attached && rlk_lock_is_owing(&call->lock) && have_engine(client))
         rlk_engine_finish(client->engine, &call->lock);
-    rlk_loop_detach(client->loop, &call->lock);
-    call->attached = false;
+    detach(client, call);
 }
 
 static struct call *next_call(struct rlk_client *client)
@@ -380,9 +384,7 @@ static void leave_rest_to_engine(struct rlk_client *client)
     rlk_lock_owe(&call->lock, rlk_clock_ms());
     if (have_engine(client))
         rlk_engine_finish(client->engine, &call->lock);
-    if (call->attached)
-        rlk_loop_detach(client->loop, &call->lock);
-    call->attached = false;
+    detach(client, call);
 }
 
 enum rlk_outcome rlk_client_release(struct rlk_client *client, struct rlk_holding *holding)

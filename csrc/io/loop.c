@@ -38,7 +38,7 @@ struct rlk_loop {
     int eager_pause, eager_misses;
     int64_t longest_lease_ms;
 
-    char listener[160]; /* what servers call the inboxes' connections */
+    char inbox_name[160]; /* what servers call the inboxes' connections */
     struct rlk_members members;
     struct rlk_memo memos[RLK_REQUEST_KINDS];
     struct rlk_batches *batches; /* one per node; empty between turns */
@@ -63,11 +63,11 @@ static bool new_peers(struct rlk_loop *loop)
         const struct rlk_endpoint *endpoint = &loop->settings->endpoints[i];
         struct rlk_quorum *quorum = &loop->quorum;
         struct rlk_login login = rlk_settings_login(loop->settings, endpoint);
-        struct rlk_login listener = login;
-        listener.channel = quorum->inbox;
-        listener.client_name = loop->listener;
+        struct rlk_login inbox_login = login;
+        inbox_login.channel = quorum->inbox;
+        inbox_login.client_name = loop->inbox_name;
         if (!rlk_peer_init(&loop->commands[i], endpoint, loop->settings, &login, quorum) ||
-            !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, &listener, quorum))
+            !rlk_peer_init(&loop->inboxes[i], endpoint, loop->settings, &inbox_login, quorum))
             return false;
         rlk_batches_init(&loop->batches[i], loop->commands[i].node, loop->memos);
     }
@@ -88,14 +88,14 @@ static void introduce(struct rlk_loop *loop, const char *id)
     const struct rlk_settings *settings = loop->settings;
     struct rlk_quorum *quorum = &loop->quorum;
     char process[80];
-    snprintf(loop->listener, sizeof loop->listener, "%s", settings->client_name);
+    snprintf(loop->inbox_name, sizeof loop->inbox_name, "%s", settings->client_name);
     if (settings->is_anonymous)
         return;
     rlk_name_process(process, sizeof process);
     snprintf(quorum->identity, sizeof quorum->identity, "%s %s%s%s", process, settings->client_name,
              settings->purpose[0] ? " " : "", settings->purpose);
-    snprintf(loop->listener, sizeof loop->listener, "%s@%s/%.8s", settings->client_name, process,
-             id);
+    snprintf(loop->inbox_name, sizeof loop->inbox_name, "%s@%s/%.8s", settings->client_name,
+             process, id);
 }
 
 static void seed_quorum(struct rlk_loop *loop)
